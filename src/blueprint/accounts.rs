@@ -1,0 +1,31 @@
+//! Phase `accounts`: the system user, its rights, and the folders of the house.
+
+use super::{Steps, group_readable, user_id};
+use crate::facts::Facts;
+use crate::resource::directory::{Directory, Wanted};
+use crate::resource::linger::Linger;
+use crate::resource::membership::Membership;
+use crate::resource::settings_file::SettingsFile;
+use crate::resource::subids::Subordinate;
+use crate::resource::user::User;
+use crate::settings::Settings;
+
+/// The group of PostgreSQL's socket.
+const SOCKET_GROUP: &str = "postgres";
+
+pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
+    let paths = &settings.paths;
+    let folder = |path: &std::path::Path, wanted: Wanted| Directory {
+        path: path.to_owned(),
+        wanted,
+        owner: user_id(settings),
+    };
+    steps.add(folder(&paths.etc, Wanted::root(0o755)));
+    steps.add(SettingsFile { path: paths.settings.clone(), choices: settings.choices() });
+    steps.add(folder(&paths.state, Wanted::root(0o755)));
+    steps.add(User { name: settings.user.clone(), home: paths.home.clone() });
+    steps.add(Subordinate { user: settings.user.clone() });
+    steps.add(Membership { user: settings.user.clone(), group: SOCKET_GROUP.into() });
+    steps.add(Linger { user: settings.user.clone() });
+    steps.add(folder(&paths.secrets, group_readable(settings, facts, 0o750)));
+}

@@ -1,0 +1,203 @@
+//! Is this host fit? A table of checks, run in parallel, each with a deadline.
+//!
+//! A check that could not look is not a check that failed: the first is `unknown`, with the reason.
+
+mod host;
+mod services;
+
+use crate::data::distro::{self, Distro};
+use crate::data::release::{self, Release};
+use crate::error::{Failure, Result};
+use crate::host::Reader;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Fit.
+    Ok,
+    /// Works, and should be better.
+    Warn,
+    /// Could not look.
+    Unknown,
+    /// Not fit.
+    Fail,
+}
+
+/// One row of the result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Stable name.
+    pub id: &'static str,
+    /// How it ended.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// The command that cures it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
+}
+
+/// The result. Its JSON shape is a promise, numbered by `format`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Number of this shape.
+    pub format: u32,
+    /// May `install` go ahead?
+    pub fit: bool,
+    /// In the order of the table.
+    pub checks: Vec<Row>,
+}
+
+/// What a check finds when it could look.
+struct Finding {
+    level: Level,
+    found: String,
+    cure: Option<String>,
+}
+
+impl Finding {
+    fn ok(found: impl Into<String>) -> Self {
+        Finding { level: Level::Ok, found: found.into(), cure: None }
+    }
+
+    fn warn(found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Finding { level: Level::Warn, found: found.into(), cure: Some(cure.into()) }
+    }
+
+    fn fail(found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Finding { level: Level::Fail, found: found.into(), cure: Some(cure.into()) }
+    }
+}
+
+/// What every check can use.
+struct Context {
+    host: Reader,
+    distro: Option<Distro>,
+    release: Release,
+    http_port: u16,
+}
+
+impl Context {
+    /// The command that installs something here.
+    fn install(&self, pick: impl Fn(&Distro) -> String, plain: &str) -> String {
+        match &self.distro {
+            Some(distro) => distro.install(&pick(distro)),
+            None => format!("install {plain} with this distribution's package manager"),
+        }
+    }
+}
+
+struct Check {
+    id: &'static str,
+    deadline: Duration,
+    run: fn(&Context) -> Result<Finding>,
+}
+
+const fn check(id: &'static str, run: fn(&Context) -> Result<Finding>) -> Check {
+    Check { id, deadline: Duration::from_secs(10), run }
+}
+
+const CHECKS: &[Check] = &[
+    check("systemd", host::systemd),
+    check("root", host::root),
+    check("cgroup", host::cgroup),
+    check("kernel", host::kernel),
+    check("user-namespaces", host::user_namespaces),
+    check("memory", host::memory),
+    check("disk", host::disk),
+    check("podman", services::podman),
+    check("crun", services::crun),
+    check("rootless-helpers", services::helpers),
+    check("postgresql", services::postgresql),
+    check("valkey", services::valkey),
+    check("caddy", services::caddy),
+    check("port-http", services::port_80),
+    check("port-https", services::port_443),
+    check("port-authentik", services::port_own),
+];
+
+/// Runs every check of the table.
+///
+/// # Errors
+/// If an embedded table is broken.
+pub fn run(host: &Reader, release: Option<Release>, http_port: u16) -> Result<Report> {
+    let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let release = match release {
+        Some(release) => release,
+        None => release::newest()?,
+    };
+    let distro = distro::of(&os_release)?;
+    let context = Arc::new(Context { host: host.clone(), distro, release, http_port });
+    let rows = host.runtime().block_on(async {
+        let started: Vec<_> = CHECKS
+            .iter()
+            .map(|check| {
+                let context = Arc::clone(&context);
+                let work = tokio::task::spawn_blocking(move || (check.run)(&context));
+                (check, tokio::time::timeout(check.deadline, work))
+            })
+            .collect();
+        let mut rows = Vec::new();
+        for (check, work) in started {
+            let finding = match work.await {
+                Ok(Ok(finding)) => finding,
+                Ok(Err(_)) => Err(Failure::new("checking", check.id, "the check ended early")),
+                Err(_) => Err(Failure::new(
+                    "checking",
+                    check.id,
+                    format!("no answer within {} s", check.deadline.as_secs()),
+                )),
+            };
+            rows.push(row(check.id, finding));
+        }
+        rows
+    });
+    let fit = rows.iter().all(|row| matches!(row.level, Level::Ok | Level::Warn));
+    Ok(Report { format: 1, fit, checks: rows })
+}
+
+fn row(id: &'static str, finding: Result<Finding>) -> Row {
+    match finding {
+        Ok(Finding { level, found, cure }) => Row { id, level, found, cure },
+        Err(failure) => Row {
+            id,
+            level: Level::Unknown,
+            found: failure.summary(),
+            cure: failure.next_step().map(str::to_owned),
+        },
+    }
+}
+
+/// Compares dotted numbers, as many as `least` has.
+fn at_least(version: &str, least: &[u32]) -> bool {
+    let numbers: Vec<u32> =
+        version.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).collect();
+    numbers.iter().copied().chain(std::iter::repeat(0)).take(least.len()).ge(least.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(at_least("5.4.2", &[5, 0]));
+        assert!(at_least("10.0", &[5, 0]));
+        assert!(at_least("5", &[5, 0]));
+        assert!(!at_least("4.9.3", &[5, 0]));
+        assert!(!at_least("", &[5, 0]));
+        assert!(at_least("6.12.0-amd64", &[5, 13]));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut ids: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), CHECKS.len());
+    }
+}

@@ -1,0 +1,213 @@
+//! The command line: what can be typed, and nothing else.
+
+use crate::blueprint::Phase;
+use crate::names::{Domain, Email, ImageName, PgName, Version};
+use crate::settings::input::{DatabaseInput, Input, ProxyInput, Tls};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Turns a systemd Linux host into a working authentik server and keeps it healthy.
+#[derive(Debug, Parser)]
+#[command(name = "authentik-install", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 a step failed, run again · 2 usage or settings, nothing touched · \
+3 host not fit, nothing touched · 4 changes pending (plan --exit-code) · 6 another run holds the \
+lock · 130, 143 stopped by a signal";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Look whether this host is fit: systemd, Podman, PostgreSQL, Caddy, ports. Changes nothing.
+    #[command(after_help = "Example:\n  authentik-install check")]
+    Check(Check),
+    /// Show every change that `install` would make, in order. Changes nothing.
+    #[command(after_help = "Example:\n  authentik-install plan --domain auth.example.com --diff")]
+    Plan(Box<Plan>),
+    /// Install authentik, or bring an installation back to what its settings say. Run it at any time.
+    #[command(
+        after_help = "Examples:\n  authentik-install install --domain auth.example.com --acme-email admin@example.com --yes\n  authentik-install install --domain auth.lan.internal --tls internal --yes"
+    )]
+    Install(Box<Install>),
+    /// Get in as the administrator.
+    #[command(subcommand)]
+    Admin(Admin),
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Which phases.
+    #[command(flatten)]
+    pub phases: PhaseArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show differences of files; secrets are never shown.
+    #[arg(long)]
+    pub diff: bool,
+    /// Exit with 4 if changes are pending.
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// `install`
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Which phases.
+    #[command(flatten)]
+    pub phases: PhaseArgs,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Show the plan and stop: the same as `plan`.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// With --dry-run, or before asking: show differences of files.
+    #[arg(long)]
+    pub diff: bool,
+    /// Print JSON lines. The recovery link is not among them: `admin link` prints one.
+    #[arg(long)]
+    pub json: bool,
+    /// No moving progress, also on a terminal.
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// `admin`
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Print a link, good once, that signs in as the administrator `akadmin`.
+    #[command(after_help = "Example:\n  authentik-install admin link")]
+    Link(Link),
+}
+
+/// `admin link`
+#[derive(Debug, Args)]
+pub struct Link {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS_PATH)]
+    pub config: PathBuf,
+}
+
+/// Where the settings are.
+pub const SETTINGS_PATH: &str = "/etc/authentik/install.toml";
+
+/// Settings that can be given as flags; each one has a variable, and most a key in the file.
+#[derive(Debug, Args)]
+pub struct SettingsArgs {
+    /// The settings file; choices made by flags are written into it.
+    #[arg(long, value_name = "FILE", env = "AUTHENTIK_INSTALL_CONFIG", default_value = SETTINGS_PATH)]
+    pub config: PathBuf,
+    /// Public host name of the login, as in auth.example.com.
+    #[arg(long, env = "AUTHENTIK_INSTALL_DOMAIN")]
+    pub domain: Option<Domain>,
+    /// Version of authentik, in full. Default: the newest known-good one.
+    #[arg(long, env = "AUTHENTIK_INSTALL_AUTHENTIK_VERSION")]
+    pub version: Option<Version>,
+    /// Image without tag, as in ghcr.io/goauthentik/server.
+    #[arg(long, value_name = "REF", env = "AUTHENTIK_INSTALL_IMAGE")]
+    pub image: Option<ImageName>,
+    /// Load the image from this OCI or docker archive instead of pulling it.
+    #[arg(long, value_name = "FILE", env = "AUTHENTIK_INSTALL_IMAGE_ARCHIVE")]
+    pub image_archive: Option<PathBuf>,
+    /// How Caddy gets the certificate [default: acme].
+    #[arg(long, value_enum, env = "AUTHENTIK_INSTALL_TLS")]
+    pub tls: Option<Tls>,
+    /// Mail address for the ACME account.
+    #[arg(long, value_name = "EMAIL", env = "AUTHENTIK_INSTALL_ACME_EMAIL")]
+    pub acme_email: Option<Email>,
+    /// Mail address of the first administrator.
+    #[arg(long, value_name = "EMAIL", env = "AUTHENTIK_INSTALL_ADMIN_EMAIL")]
+    pub admin_email: Option<Email>,
+    /// File with the password of the first administrator. Default: a random one that is kept
+    /// nowhere, and a one-time link at the end.
+    #[arg(long, value_name = "FILE", env = "AUTHENTIK_INSTALL_ADMIN_PASSWORD_FILE")]
+    pub admin_password_file: Option<PathBuf>,
+    /// Name of the PostgreSQL database [default: authentik].
+    #[arg(long, value_name = "NAME", env = "AUTHENTIK_INSTALL_DATABASE_NAME")]
+    pub database_name: Option<PgName>,
+    /// Name of the PostgreSQL role [default: authentik].
+    #[arg(long, value_name = "NAME", env = "AUTHENTIK_INSTALL_DATABASE_USER")]
+    pub database_user: Option<PgName>,
+    /// Longest wait in seconds for authentik to answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub deadline: u64,
+}
+
+impl SettingsArgs {
+    /// The flags in the shape of the settings file.
+    pub fn input(&self) -> Input {
+        Input {
+            domain: self.domain.clone(),
+            version: self.version.clone(),
+            image: self.image.clone(),
+            admin_email: self.admin_email.clone(),
+            proxy: ProxyInput { tls: self.tls, acme_email: self.acme_email.clone() },
+            database: DatabaseInput {
+                name: self.database_name.clone(),
+                user: self.database_user.clone(),
+            },
+        }
+    }
+}
+
+/// A choice of phases.
+#[derive(Debug, Args)]
+pub struct PhaseArgs {
+    /// Only these phases.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PHASES")]
+    pub only: Vec<Phase>,
+    /// All but these phases.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PHASES", conflicts_with = "only")]
+    pub skip: Vec<Phase>,
+}
+
+impl PhaseArgs {
+    /// The chosen phases, in their own order.
+    pub fn chosen(&self) -> Vec<Phase> {
+        Phase::ALL
+            .into_iter()
+            .filter(|phase| self.only.is_empty() || self.only.contains(phase))
+            .filter(|phase| !self.skip.contains(phase))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn phases_keep_their_order() {
+        let args = PhaseArgs { only: vec![Phase::Proxy, Phase::Accounts], skip: vec![] };
+        assert_eq!(args.chosen(), [Phase::Accounts, Phase::Proxy]);
+        let args = PhaseArgs { only: vec![], skip: vec![Phase::Proxy] };
+        assert_eq!(args.chosen().len(), 4);
+    }
+}

@@ -1,0 +1,132 @@
+//! Makes resources so, one after the other: look, claim, change, look again.
+
+use crate::blueprint::step::{Hook, Outlook, Shown, Step};
+use crate::blueprint::{self, Phase};
+use crate::engine::ledger::Ledger;
+use crate::error::{Exit, Failure, Result};
+use crate::event::{Event, Sink};
+use crate::facts::Facts;
+use crate::host::Writer;
+use crate::resource::{Id, Kind, Standing};
+use crate::settings::Settings;
+
+/// What a run changed.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Each change, with its resource.
+    pub changes: Vec<(Id, String)>,
+}
+
+impl Done {
+    /// Was this resource changed?
+    pub fn changed(&self, id: &Id) -> bool {
+        self.changes.iter().any(|(changed, _)| changed == id)
+    }
+}
+
+/// A phase is begun anew when a change renews the facts; more often than this is a defect.
+const ROUNDS: usize = 12;
+
+struct Log<'r, 'lock> {
+    host: &'r Writer<'lock>,
+    told: &'r dyn Sink,
+    ledger: &'r mut Ledger,
+    step: &'r dyn Step,
+    done: &'r mut Done,
+}
+
+impl Hook for Log<'_, '_> {
+    fn before(&mut self, change: &Shown) -> Result<()> {
+        self.host.check_interrupt()?;
+        let id = self.step.id();
+        tracing::info!(resource = %id, change = %change.text, "changing");
+        let ours = self.ledger.standing(&id) != Standing::Unclaimed;
+        // What is ours is claimed anew when it changes: a file's new content becomes a mark.
+        let claims = change.kind == Kind::Create || (change.kind == Kind::Change && ours);
+        if let (true, Some(mark)) = (claims, self.step.claim()) {
+            self.ledger.intend(self.host, &id, mark)?;
+        }
+        self.told.emit(&Event::Changing { id: id.to_string(), text: change.text.clone() });
+        Ok(())
+    }
+
+    fn after(&mut self, change: &Shown) -> Result<()> {
+        let id = self.step.id();
+        self.ledger.made(self.host, &id)?;
+        self.told.emit(&Event::Changed { id: id.to_string(), text: change.text.clone() });
+        self.done.changes.push((id, change.text.clone()));
+        Ok(())
+    }
+}
+
+/// Makes these phases so.
+///
+/// # Errors
+/// At the first thing that cannot be made so. What was done is in `done`, also then.
+pub fn apply(
+    host: &Writer<'_>,
+    settings: &Settings,
+    phases: &[Phase],
+    told: &dyn Sink,
+    done: &mut Done,
+) -> Result<()> {
+    let mut ledger = Ledger::read(host)?;
+    for phase in phases {
+        told.emit(&Event::Phase { phase: phase.name() });
+        let mut rounds = 0;
+        while !round(host, settings, *phase, told, (&mut ledger, done))? {
+            rounds += 1;
+            if rounds > ROUNDS {
+                return Err(Failure::new("converging", phase.name(), "it does not come to rest"));
+            }
+        }
+    }
+    Ok(())
+}
+
+// True: every resource of the phase is as it should be. False: facts changed, begin anew.
+fn round(
+    host: &Writer<'_>,
+    settings: &Settings,
+    phase: Phase,
+    told: &dyn Sink,
+    (ledger, done): (&mut Ledger, &mut Done),
+) -> Result<bool> {
+    let facts = Facts::gather(host, settings)?;
+    for step in blueprint::phase(phase, settings, &facts)? {
+        host.check_interrupt()?;
+        let step = step.as_ref();
+        let before = done.changes.len();
+        let standing = ledger.standing(&step.id());
+        let mut log = Log { host, told, ledger, step, done };
+        match step.act(host, &standing, told, &mut log)? {
+            Outlook::Converged => continue,
+            Outlook::After(id) => {
+                return Err(Failure::new("looking at", step.id(), format!("it needs {id} first"))
+                    .next("run authentik-install install without --only and --skip"));
+            }
+            Outlook::Foreign { what, next } => {
+                return Err(Failure::new("changing", step.id(), what).next(next).exit(Exit::Unfit));
+            }
+            Outlook::Pending(_) => confirm(host, step, ledger)?,
+        }
+        if done.changes.len() > before && step.renews_facts() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+// A change that leaves a difference did not work, whatever the programs said.
+fn confirm(host: &Writer<'_>, step: &dyn Step, ledger: &Ledger) -> Result<()> {
+    let left = match step.look(host, &ledger.standing(&step.id()))? {
+        Outlook::Converged => return Ok(()),
+        Outlook::Pending(changes) => {
+            changes.into_iter().map(|change| change.text).collect::<Vec<_>>().join("; ")
+        }
+        Outlook::After(id) => format!("it needs {id}"),
+        Outlook::Foreign { what, .. } => what,
+    };
+    Err(Failure::new("changing", step.id(), format!("it was done, and still differs: {left}"))
+        .next("run the same command again; if it stays, report this line"))
+}

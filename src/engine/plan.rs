@@ -1,0 +1,140 @@
+//! What would be done. Holds a [`Reader`], and so cannot do it.
+
+use crate::blueprint::step::{Outlook, Shown};
+use crate::blueprint::{self, Phase};
+use crate::engine::ledger::Ledger;
+use crate::error::{Exit, Failure, Result};
+use crate::facts::Facts;
+use crate::host::Reader;
+use crate::resource::{Id, Standing};
+use crate::settings::Settings;
+use serde::Serialize;
+
+/// One resource in a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The resource.
+    pub id: Id,
+    /// How it is.
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// How a resource is.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Converged,
+    /// As it should be, and made by somebody else: used, never removed.
+    Used,
+    /// These changes are pending.
+    Pending {
+        /// In order.
+        changes: Vec<Shown>,
+    },
+    /// Can be told only when that other one is there.
+    After {
+        /// Which one.
+        after: Id,
+    },
+    /// In the way.
+    Foreign {
+        /// What it is.
+        what: String,
+        /// What its owner can do.
+        next: String,
+    },
+}
+
+/// The rows of one phase.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhasePlan {
+    /// Which.
+    pub phase: Phase,
+    /// In order.
+    pub steps: Vec<Row>,
+}
+
+/// A whole plan. Its JSON shape is a promise, numbered by `format`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Number of this shape.
+    pub format: u32,
+    /// Changes pending; what can be told only later counts as one each.
+    pub changes: usize,
+    /// By phase, in order.
+    pub phases: Vec<PhasePlan>,
+}
+
+impl Plan {
+    /// Looks at every resource of these phases.
+    ///
+    /// # Errors
+    /// If the host cannot be looked at.
+    pub fn make(host: &Reader, settings: &Settings, phases: &[Phase]) -> Result<Self> {
+        let facts = Facts::gather(host, settings)?;
+        let ledger = Ledger::read(host)?;
+        let mut planned = Vec::new();
+        for phase in phases {
+            let mut steps = Vec::new();
+            for step in blueprint::phase(*phase, settings, &facts)? {
+                host.check_interrupt()?;
+                let standing = ledger.standing(&step.id());
+                let claimable = step.claim().is_some();
+                let state = match step.look(host, &standing)? {
+                    Outlook::Converged if claimable && standing == Standing::Unclaimed => {
+                        State::Used
+                    }
+                    Outlook::Converged => State::Converged,
+                    Outlook::Pending(changes) => State::Pending { changes },
+                    Outlook::After(after) => State::After { after },
+                    Outlook::Foreign { what, next } => State::Foreign { what, next },
+                };
+                steps.push(Row { id: step.id(), state });
+            }
+            planned.push(PhasePlan { phase: *phase, steps });
+        }
+        Ok(Plan { format: 1, changes: count(&planned), phases: planned })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.phases.iter().flat_map(|phase| &phase.steps)
+    }
+
+    /// Everything that is in the way, as one refusal.
+    ///
+    /// # Errors
+    /// If anything is.
+    pub fn refuse_foreign(&self) -> Result<()> {
+        let found: Vec<(&str, &str)> = self
+            .rows()
+            .filter_map(|row| match &row.state {
+                State::Foreign { what, next } => Some((what.as_str(), next.as_str())),
+                _ => None,
+            })
+            .collect();
+        let (Some((first, next)), more) = (found.first(), found.iter().skip(1)) else {
+            return Ok(());
+        };
+        let mut what = (*first).to_owned();
+        for (also, then) in more {
+            what.push_str(&format!("\n  also: {also}\n  next: {then}"));
+        }
+        Err(Failure::new("installing over", "what is here", what)
+            .next(format!("{next}\nNothing was touched."))
+            .exit(Exit::Unfit))
+    }
+}
+
+fn count(phases: &[PhasePlan]) -> usize {
+    phases
+        .iter()
+        .flat_map(|phase| &phase.steps)
+        .map(|row| match &row.state {
+            State::Pending { changes } => changes.len(),
+            State::After { .. } => 1,
+            State::Converged | State::Used | State::Foreign { .. } => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,166 @@
+//! What can go wrong, said so that a person at 3 a.m. can act on it: what was being done, to what,
+//! what happened, and the command to run next.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// Exit codes of the program. They are part of its interface and documented in the README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or healthy.
+    Done = 0,
+    /// A step failed part way: run the same command again.
+    Failed = 1,
+    /// Wrong usage or settings; nothing was touched.
+    Usage = 2,
+    /// The host is not fit, or holds something that is not ours; nothing was touched.
+    Unfit = 3,
+    /// `plan --exit-code`: changes are pending.
+    Pending = 4,
+    /// Another run holds the lock.
+    Locked = 6,
+    /// Ended by SIGINT.
+    Interrupted = 130,
+    /// Ended by SIGTERM.
+    Terminated = 143,
+}
+
+/// Why something failed.
+#[derive(Debug)]
+pub enum Cause {
+    /// In our own words.
+    Text(String),
+    /// The operating system refused.
+    Os(std::io::Error),
+    /// A program ended with something else than 0; the tail is from its standard error.
+    Program {
+        /// Name of the program.
+        program: String,
+        /// Exit status, or the signal that ended it.
+        status: String,
+        /// Last lines of its standard error.
+        tail: String,
+    },
+    /// No answer within this time.
+    Deadline(Duration),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Text(text) => f.write_str(text),
+            Cause::Os(error) => write!(f, "{error}"),
+            Cause::Program { program, status, tail } if tail.is_empty() => {
+                write!(f, "{program} ended with {status} and said nothing")
+            }
+            Cause::Program { program, status, tail } => {
+                write!(f, "{program} ended with {status}: {tail}")
+            }
+            Cause::Deadline(limit) => write!(f, "no answer within {} s", limit.as_secs()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Cause {
+    fn from(error: std::io::Error) -> Self {
+        Cause::Os(error)
+    }
+}
+
+impl From<rustix::io::Errno> for Cause {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Cause::Os(errno.into())
+    }
+}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Self {
+        Cause::Text(text)
+    }
+}
+
+impl From<&str> for Cause {
+    fn from(text: &str) -> Self {
+        Cause::Text(text.to_owned())
+    }
+}
+
+/// A failure with everything that its reader needs.
+#[derive(Debug)]
+pub struct Failure(Box<Detail>);
+
+#[derive(Debug)]
+struct Detail {
+    doing: String,
+    target: String,
+    cause: Cause,
+    next: Option<String>,
+    exit: Exit,
+}
+
+impl Failure {
+    /// A failure while `doing` something to `target`.
+    pub fn new(
+        doing: impl Into<String>,
+        target: impl fmt::Display,
+        cause: impl Into<Cause>,
+    ) -> Self {
+        Failure(Box::new(Detail {
+            doing: doing.into(),
+            target: target.to_string(),
+            cause: cause.into(),
+            next: None,
+            exit: Exit::Failed,
+        }))
+    }
+
+    /// Adds what to do next: a command, where there is one.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.0.next = Some(next.into());
+        self
+    }
+
+    /// Sets the exit code (default [`Exit::Failed`]).
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.0.exit = exit;
+        self
+    }
+
+    /// The exit code that this failure ends the program with.
+    pub fn exit_code(&self) -> Exit {
+        self.0.exit
+    }
+
+    /// Why it failed.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// What to do next, if it is known.
+    pub fn next_step(&self) -> Option<&str> {
+        self.0.next.as_deref()
+    }
+
+    /// The failure in one line, without the next step.
+    pub fn summary(&self) -> String {
+        format!("{} {}: {}", self.0.doing, self.0.target, self.0.cause)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary())?;
+        match &self.0.next {
+            Some(next) => write!(f, "\n  next: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

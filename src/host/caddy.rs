@@ -1,0 +1,120 @@
+//! The host's Caddy: its unit, its Caddyfile, and the configuration it runs.
+
+use crate::error::{Exit, Failure, Result};
+use crate::host::accounts::Account;
+use crate::host::run::{Cmd, find};
+use crate::host::systemd::Manager;
+use crate::host::{Reader, Writer};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A running Caddy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caddy {
+    /// The user it runs as.
+    pub user: Account,
+    /// The Caddyfile that its unit names.
+    pub caddyfile: PathBuf,
+}
+
+/// Its systemd unit.
+pub const UNIT: &str = "caddy.service";
+
+impl Reader {
+    /// Caddy as its unit describes it, or `None` if there is no such unit.
+    ///
+    /// # Errors
+    /// If systemd cannot be asked, or the unit reads no Caddyfile.
+    pub fn caddy(&self) -> Result<Option<Caddy>> {
+        let unit = self.unit_properties(Manager::System, UNIT, "LoadState,User,ExecStart")?;
+        let text = |key: &str| unit.get(key).map_or("", String::as_str);
+        if text("LoadState") != "loaded" || find("caddy").is_none() {
+            return Ok(None);
+        }
+        let name = Some(text("User")).filter(|user| !user.is_empty()).unwrap_or("root");
+        let Some(user) = self.account(name)? else { return Ok(None) };
+        let words: Vec<&str> = text("ExecStart").split_whitespace().collect();
+        let named = words.windows(2).find_map(|pair| match pair {
+            ["--config" | "-c", path] => Some(*path),
+            _ => None,
+        });
+        match named {
+            Some(path) => Ok(Some(Caddy { user, caddyfile: path.into() })),
+            None => Err(Failure::new("reading the unit", UNIT, "it names no Caddyfile (--config)")
+                .next("systemctl cat caddy.service")
+                .exit(Exit::Unfit)),
+        }
+    }
+
+    /// The configuration that a Caddyfile on disk means.
+    ///
+    /// # Errors
+    /// With Caddy's own words, file and line, if it means nothing.
+    pub fn caddy_adapt(&self, caddyfile: &Path) -> Result<Value> {
+        adapted(
+            Cmd::new("caddy")
+                .args(["adapt", "--adapter", "caddyfile", "--config"])
+                .arg(caddyfile)
+                .run(self),
+        )
+    }
+
+    /// The configuration that a text means, if it were the Caddyfile. Relative imports in it are
+    /// not found this way.
+    ///
+    /// # Errors
+    /// With Caddy's own words if it means nothing.
+    pub fn caddy_adapt_text(&self, text: &str) -> Result<Value> {
+        adapted(
+            Cmd::new("caddy")
+                .args(["adapt", "--adapter", "caddyfile", "--config", "/dev/stdin"])
+                .stdin_text(text)
+                .run(self),
+        )
+    }
+
+    /// The configuration that Caddy runs, from its admin endpoint.
+    ///
+    /// # Errors
+    /// If the endpoint does not answer.
+    pub fn caddy_running(&self, adapted: &Value) -> Result<Value> {
+        let listen =
+            adapted.pointer("/admin/listen").and_then(Value::as_str).unwrap_or("localhost:2019");
+        let fail = |why: String| {
+            Failure::new("asking Caddy's admin endpoint", listen, why)
+                .next("systemctl status caddy.service")
+        };
+        let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let Some(port) = port.filter(|_| !listen.starts_with("unix/")) else {
+            return Err(fail("only an admin endpoint on a local TCP port is used".into()));
+        };
+        let answer = super::http::Client::local(port).get("/config/").map_err(fail)?;
+        serde_json::from_str(&answer.body).map_err(|error| fail(error.to_string()))
+    }
+
+    /// The root certificate of Caddy's own authority, once it has made one.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn caddy_root(&self, caddy: &Caddy) -> Result<Option<Vec<u8>>> {
+        let path = caddy.user.home.join(".local/share/caddy/pki/authorities/local/root.crt");
+        Ok(self.read_as(&caddy.user, &path)?.map(|file| file.bytes))
+    }
+}
+
+impl Writer<'_> {
+    /// Makes Caddy take its Caddyfile, without dropping a connection.
+    ///
+    /// # Errors
+    /// If it refuses it; it then goes on with the old one.
+    pub fn caddy_reload(&self) -> Result<()> {
+        self.unit_job(Manager::System, "reload", &[UNIT], Duration::from_secs(60))
+    }
+}
+
+fn adapted(answer: Result<String>) -> Result<Value> {
+    let text = answer?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::new("reading the answer of", "caddy adapt", error.to_string()))
+}

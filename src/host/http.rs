@@ -1,0 +1,174 @@
+//! HTTP as a client: to the server on 127.0.0.1, and through the proxy by its public name.
+
+use crate::error::{Failure, Result};
+use crate::secret::Secret;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, config::Config};
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Header `X-Powered-By`, which authentik's server sets and its worker does not.
+    pub powered_by: Option<String>,
+    /// The body, cut at 1 MiB.
+    pub body: String,
+}
+
+/// A client that talks to one address, whatever name it asks for.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    base: String,
+}
+
+#[derive(Debug)]
+struct Fixed(SocketAddr);
+
+impl Resolver for Fixed {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(self.0);
+        Ok(addresses)
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// Plain HTTP to a port on 127.0.0.1.
+    pub fn local(port: u16) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(5)
+            .max_redirects_will_error(false)
+            .build();
+        Client { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// HTTPS to this machine's port 443 by the public name, checked against the given root in PEM
+    /// or, without one, against the public authorities.
+    ///
+    /// # Errors
+    /// If the root is not a certificate.
+    pub fn public(domain: &str, root: Option<&[u8]>) -> Result<Self> {
+        let roots = match root {
+            None => RootCerts::WebPki,
+            Some(pem) => {
+                let root = Certificate::from_pem(pem).map_err(|error| {
+                    Failure::new("reading", "the root certificate of Caddy", error.to_string())
+                })?;
+                RootCerts::Specific(Arc::new(vec![root]))
+            }
+        };
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
+        let here = Fixed(SocketAddr::from(([127, 0, 0, 1], 443)));
+        let agent = Agent::with_parts(config, DefaultConnector::default(), here);
+        Ok(Client { agent, base: format!("https://{domain}") })
+    }
+
+    /// Asks for a path.
+    ///
+    /// # Errors
+    /// In words, if there is no answer.
+    pub fn get(&self, path: &str) -> std::result::Result<Answer, String> {
+        let answer = self.agent.get(format!("{}{path}", self.base)).call();
+        read(answer.map_err(|error| error.to_string())?)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> std::result::Result<Answer, String> {
+        let answer = self.agent.post(format!("{}{path}", self.base)).send_json(body);
+        read(answer.map_err(|error| error.to_string())?)
+    }
+
+    /// Signs in through a flow as a browser would, and asks who that is.
+    ///
+    /// # Errors
+    /// In words, with the flow's own message where it gave one.
+    pub fn sign_in(
+        &self,
+        flow: &str,
+        user: &str,
+        password: &Secret,
+    ) -> std::result::Result<(), String> {
+        let path = format!("/api/v3/flows/executor/{flow}/?query=");
+        let mut stage = challenge(&self.get(&path)?)?;
+        for _ in 0..6 {
+            let answer = match stage.get("component").and_then(Value::as_str) {
+                Some("ak-stage-identification") => {
+                    let mut body =
+                        json!({"component": "ak-stage-identification", "uid_field": user});
+                    let with_password = stage.get("password_fields").and_then(Value::as_bool);
+                    if let (Some(true), Some(map)) = (with_password, body.as_object_mut()) {
+                        map.insert("password".into(), password.expose().into());
+                    }
+                    body
+                }
+                Some("ak-stage-password") => {
+                    json!({"component": "ak-stage-password", "password": password.expose()})
+                }
+                Some("xak-flow-redirect") => return self.am_i(user),
+                Some("ak-stage-access-denied") => return Err("the flow denied access".into()),
+                other => {
+                    return Err(format!("the flow asks for {other:?}, which is not answered here"));
+                }
+            };
+            stage = challenge(&self.post(&path, &answer)?)?;
+            if let Some(errors) = stage.get("response_errors").filter(|errors| !errors.is_null()) {
+                return Err(format!("the flow answered {errors}"));
+            }
+        }
+        Err("the flow did not end".into())
+    }
+
+    fn am_i(&self, user: &str) -> std::result::Result<(), String> {
+        let me = challenge(&self.get("/api/v3/core/users/me/")?)?;
+        let text = |key: &str| me.pointer(&format!("/user/{key}")).cloned().unwrap_or(Value::Null);
+        if text("username") != user {
+            return Err(format!("signed in, but as {}", text("username")));
+        }
+        if text("is_superuser") != true {
+            return Err(format!("{user} is not an administrator"));
+        }
+        Ok(())
+    }
+}
+
+fn read(mut answer: ureq::http::Response<ureq::Body>) -> std::result::Result<Answer, String> {
+    let header = |name: &str| {
+        answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let powered_by = header("x-powered-by");
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().with_config().limit(1 << 20).read_to_string();
+    Ok(Answer { status, powered_by, body: body.map_err(|error| error.to_string())? })
+}
+
+fn challenge(answer: &Answer) -> std::result::Result<Value, String> {
+    if answer.status != 200 {
+        return Err(format!("status {}", answer.status));
+    }
+    serde_json::from_str(&answer.body).map_err(|_| "the answer is not JSON".to_owned())
+}

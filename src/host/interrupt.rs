@@ -1,0 +1,67 @@
+//! SIGINT and SIGTERM: a wish to stop, honoured between two changes and during long waits.
+
+use crate::error::{Exit, Failure, Result};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// The wish to stop, shared by everything that waits.
+#[derive(Debug, Clone)]
+pub struct Interrupt {
+    raised: watch::Receiver<Option<Exit>>,
+    _sender: Arc<watch::Sender<Option<Exit>>>,
+}
+
+impl Interrupt {
+    /// Listens for the two signals from now on.
+    ///
+    /// # Errors
+    /// If the kernel gives no signal handler.
+    pub fn listen(runtime: &Handle) -> Result<Self> {
+        let (sender, raised) = watch::channel(None);
+        let sender = Arc::new(sender);
+        let _context = runtime.enter();
+        for (kind, exit) in [
+            (SignalKind::interrupt(), Exit::Interrupted),
+            (SignalKind::terminate(), Exit::Terminated),
+        ] {
+            let mut signals =
+                signal(kind).map_err(|error| Failure::new("listening for", "signals", error))?;
+            let sender = Arc::clone(&sender);
+            runtime.spawn(async move {
+                while signals.recv().await.is_some() {
+                    sender.send_replace(Some(exit));
+                }
+            });
+        }
+        Ok(Interrupt { raised, _sender: sender })
+    }
+
+    /// Has a signal arrived?
+    ///
+    /// # Errors
+    /// If so.
+    pub fn check(&self) -> Result<()> {
+        match *self.raised.borrow() {
+            Some(exit) => Err(Interrupt::failure(exit)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a signal arrives.
+    pub async fn raised(&self) -> Failure {
+        let mut raised = self.raised.clone();
+        match raised.wait_for(Option::is_some).await {
+            Ok(exit) => Interrupt::failure(exit.unwrap_or(Exit::Interrupted)),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn failure(exit: Exit) -> Failure {
+        let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+        Failure::new("stopping on", signal, "what was begun is finished, the rest is not done")
+            .next("run the same command again: it goes on where this one stopped")
+            .exit(exit)
+    }
+}

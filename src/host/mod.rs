@@ -1,0 +1,93 @@
+//! The host behind two capabilities: a [`Reader`] can only look, a [`Writer`] can change.
+//!
+//! This is the only layer that starts processes, opens files or sockets.
+
+pub mod accounts;
+pub mod caddy;
+pub mod files;
+pub mod http;
+pub mod interrupt;
+pub mod lock;
+pub mod podman;
+pub mod postgres;
+pub mod programs;
+pub mod run;
+pub mod systemd;
+
+use crate::error::{Failure, Result};
+use interrupt::Interrupt;
+use lock::Lock;
+use std::ops::Deref;
+use tokio::runtime::Handle;
+
+/// Looks at the host. Nothing reachable from here changes it.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    runtime: Handle,
+    interrupt: Interrupt,
+}
+
+impl Reader {
+    /// A reader whose processes live on `runtime` and end early when `interrupt` is raised.
+    pub fn new(runtime: Handle, interrupt: Interrupt) -> Self {
+        Reader { runtime, interrupt }
+    }
+
+    /// Has the user asked to stop?
+    ///
+    /// # Errors
+    /// If so, with the exit code of the signal.
+    pub fn check_interrupt(&self) -> Result<()> {
+        self.interrupt.check()
+    }
+
+    /// Where blocking work runs in parallel.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Sleeps, and ends early with an error if the user asks to stop.
+    ///
+    /// # Errors
+    /// If the user asked to stop.
+    pub fn pause(&self, time: std::time::Duration) -> Result<()> {
+        let until = std::time::Instant::now() + time;
+        while std::time::Instant::now() < until {
+            self.check_interrupt()?;
+            std::thread::sleep(time.min(std::time::Duration::from_millis(100)));
+        }
+        Ok(())
+    }
+}
+
+/// Changes the host. It can only be made by whoever holds the lock.
+#[derive(Debug)]
+pub struct Writer<'lock> {
+    reader: Reader,
+    _lock: &'lock Lock,
+}
+
+impl<'lock> Writer<'lock> {
+    /// A writer for as long as the lock is held.
+    pub fn new(reader: Reader, lock: &'lock Lock) -> Self {
+        Writer { reader, _lock: lock }
+    }
+}
+
+impl Deref for Writer<'_> {
+    type Target = Reader;
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// Parses what a program or the kernel said.
+pub(in crate::host) fn parse<T: std::str::FromStr>(
+    doing: &str,
+    what: &str,
+    text: &str,
+) -> Result<T> {
+    text.trim()
+        .parse()
+        .map_err(|_| Failure::new(doing, what, format!("not understood: {:?}", text.trim())))
+}

@@ -1,0 +1,93 @@
+//! Programs that are installed, their versions, and who listens where.
+
+use crate::error::Result;
+use crate::host::Reader;
+use crate::host::run::{Cmd, find};
+use std::path::Path;
+
+impl Reader {
+    /// Is there a program of this name, in the system's folders or among Podman's helpers?
+    pub fn has_program(&self, name: &str) -> bool {
+        let helpers = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/libexec/catatonit"];
+        find(name).is_some() || helpers.iter().any(|dir| Path::new(dir).join(name).is_file())
+    }
+
+    /// Does a user's manager get a bus of its own here?
+    pub fn has_user_bus(&self) -> bool {
+        ["/usr/lib/systemd/user/dbus.socket", "/etc/systemd/user/dbus.socket"]
+            .iter()
+            .any(|path| Path::new(path).exists())
+    }
+
+    /// The first version number that a program prints; `None` if it is not installed.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn program_version(&self, program: &str, args: &[&str]) -> Result<Option<String>> {
+        if find(program).is_none() {
+            return Ok(None);
+        }
+        let text = Cmd::new(program).args(args.iter().copied()).run(self)?;
+        Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
+    }
+
+    /// systemd's version.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn systemd_version(&self) -> Result<String> {
+        let text = Cmd::new("systemctl").arg("--version").run(self)?;
+        Ok(text.split_whitespace().nth(1).unwrap_or("of unknown version").to_owned())
+    }
+
+    /// Names of the programs that listen on a TCP port, on any address.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn listeners(&self, port: u16) -> Result<Vec<String>> {
+        let filter = format!("sport = :{port}");
+        let text = Cmd::new("ss").args(["-Hltnp", &filter]).run(self)?;
+        Ok(text.lines().map(listener).collect())
+    }
+}
+
+// users:(("caddy",pid=1,fd=7))
+fn listener(line: &str) -> String {
+    line.split_once("((\"")
+        .and_then(|(_, rest)| rest.split('"').next())
+        .unwrap_or("an unknown program")
+        .to_owned()
+}
+
+fn first_version(text: &str) -> Option<String> {
+    text.split(|c: char| c.is_whitespace() || c == '=')
+        .map(|word| word.trim_start_matches('v'))
+        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|word| word.trim_end_matches([',', ';']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_the_programs_print_them() {
+        let cases = [
+            ("podman version 5.4.2\n", "5.4.2"),
+            ("crun version 1.21\ncommit: 10269840\n", "1.21"),
+            ("2.6.2\n", "2.6.2"),
+            ("v2.11.4 h1:abc=\n", "2.11.4"),
+            ("Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0\n", "8.1.1"),
+        ];
+        for (text, version) in cases {
+            assert_eq!(first_version(text).as_deref(), Some(version), "{text}");
+        }
+    }
+
+    #[test]
+    fn listeners_as_ss_prints_them() {
+        let line = r#"LISTEN 0 4096 *:443 *:* users:(("caddy",pid=153,fd=7))"#;
+        assert_eq!(listener(line), "caddy");
+        assert_eq!(listener("LISTEN 0 4096 *:443 *:*"), "an unknown program");
+    }
+}

@@ -1,0 +1,307 @@
+//! The one door to processes: absolute program, a deadline, an empty environment, capped output.
+
+use crate::error::{Cause, Failure, Result};
+use crate::host::Reader;
+use crate::host::accounts::Account;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroizing;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// More than any answer that is parsed here; what comes after is read and dropped.
+const OUTPUT_CAP: usize = 4 << 20;
+const TAIL_LINES: usize = 8;
+
+/// An argument. A [`crate::secret::Secret`] cannot become one: arguments are readable by every user.
+#[derive(Debug, Clone)]
+pub struct Arg(OsString);
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Arg(text.into())
+    }
+}
+impl From<&String> for Arg {
+    fn from(text: &String) -> Self {
+        Arg(text.into())
+    }
+}
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Arg(text.into())
+    }
+}
+impl From<&Path> for Arg {
+    fn from(path: &Path) -> Self {
+        Arg(path.into())
+    }
+}
+impl From<&PathBuf> for Arg {
+    fn from(path: &PathBuf) -> Self {
+        Arg(path.into())
+    }
+}
+impl From<&OsStr> for Arg {
+    fn from(text: &OsStr) -> Self {
+        Arg(text.into())
+    }
+}
+
+/// What the program reads.
+#[derive(Debug)]
+enum Input {
+    Nothing,
+    Bytes(Zeroizing<Vec<u8>>),
+    File(File),
+}
+
+/// A program about to run.
+#[derive(Debug)]
+pub(in crate::host) struct Cmd {
+    program: String,
+    args: Vec<OsString>,
+    user: Option<Account>,
+    env: Vec<(OsString, OsString)>,
+    input: Input,
+    deadline: Duration,
+    interruptible: bool,
+    next: Option<String>,
+}
+
+/// What a program answered.
+#[derive(Debug)]
+pub(in crate::host) struct Output {
+    /// Exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+    program: String,
+}
+
+impl Cmd {
+    /// `program` is a name, looked up in fixed folders.
+    pub fn new(program: &str) -> Self {
+        Cmd {
+            program: program.to_owned(),
+            args: Vec::new(),
+            user: None,
+            env: Vec::new(),
+            input: Input::Nothing,
+            deadline: Duration::from_secs(30),
+            interruptible: false,
+            next: None,
+        }
+    }
+
+    pub fn arg(mut self, arg: impl Into<Arg>) -> Self {
+        self.args.push(arg.into().0);
+        self
+    }
+
+    pub fn args<A: Into<Arg>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.into().0));
+        self
+    }
+
+    /// Runs as this user, with all groups that the group database gives it, and its own manager
+    /// within reach.
+    pub fn user(mut self, account: &Account) -> Self {
+        self.user = Some(account.clone());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<Arg>) -> Self {
+        self.env.push((name.into(), value.into().0));
+        self
+    }
+
+    pub fn stdin_text(mut self, text: &str) -> Self {
+        self.input = Input::Bytes(Zeroizing::new(text.as_bytes().to_vec()));
+        self
+    }
+
+    pub fn stdin_file(mut self, file: File) -> Self {
+        self.input = Input::File(file);
+        self
+    }
+
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = limit;
+        self
+    }
+
+    /// May be ended half-way when the user asks to stop; others are given time to finish.
+    pub fn interruptible(mut self) -> Self {
+        self.interruptible = true;
+        self
+    }
+
+    /// What to say if it fails.
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// Runs and returns its standard output.
+    ///
+    /// # Errors
+    /// If it cannot be started, does not end in time, or ends with something else than 0.
+    pub fn run(self, host: &Reader) -> Result<String> {
+        let next = self.next.clone();
+        let output = self.output(host)?;
+        if output.code == Some(0) {
+            return Ok(output.out);
+        }
+        let failure = output.failure();
+        Err(match next {
+            Some(next) => failure.next(next),
+            None => failure,
+        })
+    }
+
+    /// Runs and returns whatever it answered, also if that is a failure.
+    ///
+    /// # Errors
+    /// If it cannot be started or does not end in time.
+    pub fn output(self, host: &Reader) -> Result<Output> {
+        let program = find(&self.program).ok_or_else(|| {
+            Failure::new("starting", &self.program, "it is not installed")
+                .next("authentik-install check")
+        })?;
+        host.runtime.block_on(self.execute(program, host))
+    }
+
+    fn command(&self, program: &Path) -> tokio::process::Command {
+        // The one place that the lint allows.
+        #[allow(clippy::disallowed_methods)]
+        let mut command = match &self.user {
+            None => tokio::process::Command::new(program),
+            // std's uid() drops the supplementary groups; setpriv takes them from the database.
+            Some(account) => {
+                let setpriv = find("setpriv").unwrap_or_else(|| PathBuf::from("/usr/bin/setpriv"));
+                let mut command = tokio::process::Command::new(setpriv);
+                command.arg(format!("--reuid={}", account.uid));
+                command.arg(format!("--regid={}", account.gid));
+                command.arg("--init-groups").arg("--").arg(program);
+                command
+            }
+        };
+        command.args(&self.args).env_clear().env("PATH", PATH).env("LC_ALL", "C.UTF-8");
+        if let Some(account) = &self.user {
+            let runtime = format!("/run/user/{}", account.uid);
+            command
+                .env("HOME", &account.home)
+                .env("USER", &account.name)
+                .env("LOGNAME", &account.name)
+                .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={runtime}/bus"))
+                .env("XDG_RUNTIME_DIR", runtime);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.current_dir("/").process_group(0).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    async fn execute(self, path: PathBuf, host: &Reader) -> Result<Output> {
+        let fail = |cause: Cause| Failure::new("running", &self.program, cause);
+        tracing::debug!(program = %self.program, args = ?self.args, "run");
+        let mut command = self.command(&path);
+        let (bytes, deadline) = (self.input, self.deadline);
+        let bytes = match bytes {
+            Input::Nothing => {
+                command.stdin(Stdio::null());
+                None
+            }
+            Input::File(file) => {
+                command.stdin(file);
+                None
+            }
+            Input::Bytes(bytes) => {
+                command.stdin(Stdio::piped());
+                Some(bytes)
+            }
+        };
+        let mut child = command.spawn().map_err(|error| fail(error.into()))?;
+        let group = child.id();
+        let stdin = child.stdin.take();
+        let feed = async move {
+            // A program that ends without reading everything tells so by its status.
+            if let (Some(mut pipe), Some(bytes)) = (stdin, bytes) {
+                let _ = pipe.write_all(&bytes).await;
+            }
+        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            let ((), out, err) = tokio::join!(feed, capped(stdout), capped(stderr));
+            (child.wait().await, out, err)
+        };
+        let ended = tokio::select! {
+            done = tokio::time::timeout(deadline, work) => done.map_err(|_| fail(Cause::Deadline(deadline))),
+            stop = host.interrupt.raised(), if self.interruptible => Err(stop),
+        };
+        match ended {
+            Ok((status, out, err)) => {
+                let status = status.map_err(|error| fail(error.into()))?;
+                Ok(Output { code: status.code(), out, err, program: self.program })
+            }
+            Err(failure) => {
+                end_group(group).await;
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Output {
+    /// The answer as a failure.
+    pub fn failure(&self) -> Failure {
+        let lines: Vec<&str> =
+            self.err.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let tail = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
+        let status = match self.code {
+            Some(code) => format!("status {code}"),
+            None => "a signal".to_owned(),
+        };
+        Failure::new(
+            "running",
+            &self.program,
+            Cause::Program { program: self.program.clone(), status, tail: tail.join(" | ") },
+        )
+    }
+}
+
+async fn capped(pipe: Option<impl AsyncRead + Unpin>) -> String {
+    let mut kept = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let mut chunk = vec![0_u8; 16 << 10];
+        while let Ok(count) = pipe.read(&mut chunk).await {
+            let Some(read) = chunk.get(..count).filter(|read| !read.is_empty()) else { break };
+            let room = OUTPUT_CAP.saturating_sub(kept.len());
+            kept.extend_from_slice(read.get(..room.min(count)).unwrap_or_default());
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+async fn end_group(group: Option<u32>) {
+    use nix::sys::signal::{Signal, killpg};
+    let Some(pid) = group.and_then(|id| i32::try_from(id).ok()) else { return };
+    let group = nix::unistd::Pid::from_raw(pid);
+    let _ = killpg(group, Signal::SIGTERM);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let _ = killpg(group, Signal::SIGKILL);
+}
+
+/// Where a program is, in the fixed folders.
+pub(in crate::host) fn find(program: &str) -> Option<PathBuf> {
+    if program.starts_with('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
+    PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file())
+}

@@ -1,0 +1,183 @@
+//! systemd: the system's manager and a user's.
+
+use crate::error::{Failure, Result};
+use crate::host::accounts::Account;
+use crate::host::run::Cmd;
+use crate::host::{Reader, Writer};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// Which manager.
+#[derive(Debug, Clone, Copy)]
+pub enum Manager<'a> {
+    /// The system's.
+    System,
+    /// A user's own.
+    User(&'a Account),
+}
+
+/// What a manager knows of a unit: systemd's own property values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unit {
+    /// `LoadState`: loaded, not-found, masked …
+    pub load: String,
+    /// `ActiveState`: active, activating, inactive, failed …
+    pub active: String,
+    /// `SubState`.
+    pub sub: String,
+    /// `NeedDaemonReload`: the file on disk is newer than what the manager read.
+    pub stale: bool,
+    /// `MainPID`, 0 if none.
+    pub main_pid: u32,
+    /// `NRestarts`.
+    pub restarts: u32,
+}
+
+impl Manager<'_> {
+    fn systemctl(self) -> Cmd {
+        let cmd = Cmd::new("systemctl");
+        match self {
+            Manager::System => cmd,
+            Manager::User(account) => cmd.user(account).arg("--user"),
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Manager::System => "systemctl".into(),
+            Manager::User(account) => format!("systemctl --user -M {}@", account.name),
+        }
+    }
+}
+
+impl Reader {
+    /// State of one unit. A unit that does not exist has the load state `not-found`.
+    ///
+    /// # Errors
+    /// If the manager cannot be asked.
+    pub fn unit(&self, manager: Manager<'_>, name: &str) -> Result<Unit> {
+        let properties = "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts";
+        let values = self.unit_properties(manager, name, properties)?;
+        let text = |key: &str| values.get(key).cloned().unwrap_or_default();
+        Ok(Unit {
+            load: text("LoadState"),
+            active: text("ActiveState"),
+            sub: text("SubState"),
+            stale: text("NeedDaemonReload") == "yes",
+            main_pid: text("MainPID").parse().unwrap_or(0),
+            restarts: text("NRestarts").parse().unwrap_or(0),
+        })
+    }
+
+    /// Properties of a unit by name.
+    ///
+    /// # Errors
+    /// If the manager cannot be asked.
+    pub fn unit_properties(
+        &self,
+        manager: Manager<'_>,
+        name: &str,
+        properties: &str,
+    ) -> Result<BTreeMap<String, String>> {
+        let text = manager.systemctl().args(["show", "-p", properties, name]).run(self)?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect())
+    }
+
+    /// Is this user's manager running and answering?
+    pub fn manager_runs(&self, account: &Account) -> bool {
+        let unit = self.unit(Manager::System, &format!("user@{}.service", account.uid));
+        let bus = Path::new("/run/user").join(account.uid.to_string()).join("bus");
+        unit.is_ok_and(|unit| unit.active == "active") && bus.exists()
+    }
+
+    /// The system unit that a process belongs to, by its control group.
+    pub fn unit_of_process(&self, pid: u32) -> Option<String> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        text.lines()
+            .flat_map(|line| line.rsplit('/'))
+            .find(|part| part.ends_with(".service"))
+            .map(str::to_owned)
+    }
+
+    /// Last log lines of a container of this user, oldest first. Empty if there are none.
+    pub fn container_log(&self, account: &Account, container: &str, lines: u32) -> String {
+        Cmd::new("journalctl")
+            .args(["--no-pager", "-o", "cat", "-n", &lines.to_string()])
+            .arg(format!("_UID={}", account.uid))
+            .arg(format!("CONTAINER_NAME={container}"))
+            .run(self)
+            .unwrap_or_default()
+    }
+
+    /// What the user unit generator of Podman makes of a folder of Quadlet files.
+    ///
+    /// # Errors
+    /// With the generator's own words, if it refuses a file.
+    pub fn quadlet_trial(&self, account: &Account, dir: &Path) -> Result<String> {
+        Cmd::new("/usr/lib/systemd/user-generators/podman-user-generator")
+            .user(account)
+            .env("QUADLET_UNIT_DIRS", dir)
+            .args(["-user", "-dryrun"])
+            .run(self)
+    }
+}
+
+impl Writer<'_> {
+    /// Makes the manager read its files again.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn daemon_reload(&self, manager: Manager<'_>) -> Result<()> {
+        manager
+            .systemctl()
+            .arg("daemon-reload")
+            .deadline(Duration::from_secs(90))
+            .run(self)
+            .map(drop)
+    }
+
+    /// Starts, restarts or reloads units and waits for the job.
+    ///
+    /// # Errors
+    /// If the job fails or takes longer than `limit`.
+    pub fn unit_job(
+        &self,
+        manager: Manager<'_>,
+        verb: &str,
+        units: &[&str],
+        limit: Duration,
+    ) -> Result<()> {
+        let next = format!("{} status {}", manager.shown(), units.join(" "));
+        manager
+            .systemctl()
+            .arg(verb)
+            .args(units.iter().copied())
+            .deadline(limit)
+            .run(self)
+            .map(drop)
+            .map_err(|failure| {
+                Failure::new(format!("systemctl {verb}"), units.join(" "), failure.summary())
+                    .next(next)
+            })
+    }
+
+    /// Queues a job and does not wait for it; earlier failures of the units are forgotten.
+    ///
+    /// # Errors
+    /// If the job cannot be queued.
+    pub fn queue_job(&self, manager: Manager<'_>, verb: &str, units: &[&str]) -> Result<()> {
+        // Nothing to forget is not a failure.
+        let _ = manager.systemctl().arg("reset-failed").args(units.iter().copied()).output(self);
+        manager
+            .systemctl()
+            .args([verb, "--no-block"])
+            .args(units.iter().copied())
+            .run(self)
+            .map(drop)
+    }
+}

@@ -1,0 +1,45 @@
+//! `authentik-install`: parse, call the verb, map the end to an exit code.
+
+use authentik_install::cli::{Admin, Cli, Verb};
+use authentik_install::error::{Exit, Failure, Result};
+use authentik_install::host::Reader;
+use authentik_install::host::interrupt::Interrupt;
+use authentik_install::ui::{self, Stdout};
+use authentik_install::verbs::{self, World};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = run(&cli).unwrap_or_else(|failure| {
+        tracing::error!("{}", failure.summary());
+        ui::failure(&failure);
+        failure.exit_code()
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: &Cli) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("starting", "authentik-install", error))?;
+    // Explicit modes are set on every file; this is for what others create on our behalf.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    ui::journal::start();
+    let interrupt = Interrupt::listen(runtime.handle())?;
+    let (as_json, progress) = match &cli.verb {
+        Verb::Install(args) => (args.json && !args.dry_run, !args.no_progress && !args.dry_run),
+        Verb::Check(_) | Verb::Plan(_) | Verb::Admin(_) => (false, false),
+    };
+    let sink = ui::sink(as_json, progress);
+    let host = Reader::new(runtime.handle().clone(), interrupt);
+    let world = World { host, told: sink.as_ref(), output: &Stdout };
+    match &cli.verb {
+        Verb::Check(args) => verbs::check::run(&world, args),
+        Verb::Plan(args) => verbs::plan::run(&world, args),
+        Verb::Install(args) => verbs::install::run(&world, args),
+        Verb::Admin(Admin::Link(args)) => verbs::admin::print_link(&world, args),
+    }
+}

@@ -1,0 +1,48 @@
+//! Caddy runs what its Caddyfile says.
+
+use crate::error::Result;
+use crate::event::Sink;
+use crate::facts::proxy::Proxy;
+use crate::host::{Reader, Writer};
+use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict};
+
+/// The running configuration is the written one.
+#[derive(Debug)]
+pub struct CaddyLoaded {
+    /// Caddy, and where our site belongs in it.
+    pub proxy: Proxy,
+    /// The resource of our site's file.
+    pub site: Id,
+}
+
+/// `systemctl reload caddy`
+#[derive(Debug)]
+pub struct Reload;
+
+impl Resource for CaddyLoaded {
+    type Found = bool;
+    type Act = Reload;
+
+    fn id(&self) -> Id {
+        Id::new("loaded", "caddy.service")
+    }
+
+    fn inspect(&self, host: &Reader) -> Result<Seen<bool>> {
+        if host.stat(&self.proxy.site)?.is_none() {
+            return Ok(Seen::After(self.site.clone()));
+        }
+        let written = host.caddy_adapt(&self.proxy.caddy.caddyfile)?;
+        Ok(Seen::Now(host.caddy_running(&written)? == written))
+    }
+
+    fn diff(&self, found: &bool, _: &Standing) -> Verdict<Reload> {
+        if *found {
+            return Verdict::Converged;
+        }
+        Verdict::of(vec![Planned::run(Reload, "reload Caddy (no connection is dropped)")])
+    }
+
+    fn apply(&self, host: &Writer<'_>, _: &Reload, _: &dyn Sink) -> Result<()> {
+        host.caddy_reload()
+    }
+}

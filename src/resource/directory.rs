@@ -1,0 +1,151 @@
+//! A folder with owner and mode.
+
+use crate::error::Result;
+use crate::event::Sink;
+use crate::host::files::{Meta, Perms};
+use crate::host::{Reader, Writer};
+use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict};
+use rustix::fs::FileType;
+use std::path::PathBuf;
+
+/// Owner and mode as they should be: in words always, in numbers once they are known.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// `None` while the owner does not exist yet.
+    pub perms: Option<Perms>,
+    /// As in `root:authentik`.
+    pub owner: String,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl Wanted {
+    /// Root's.
+    pub fn root(mode: u32) -> Self {
+        Wanted { perms: Some(Perms::root(mode)), owner: "root:root".into(), mode }
+    }
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:04o}", self.owner, self.mode)
+    }
+}
+
+/// A folder.
+#[derive(Debug)]
+pub struct Directory {
+    /// Where.
+    pub path: PathBuf,
+    /// Owner and mode.
+    pub wanted: Wanted,
+    /// What must be there before its owner is known.
+    pub owner: Id,
+}
+
+/// What it takes.
+#[derive(Debug)]
+pub enum Act {
+    /// It is missing.
+    Create,
+    /// Owner or mode differ.
+    Perms,
+}
+
+impl Resource for Directory {
+    type Found = Option<Meta>;
+    type Act = Act;
+
+    fn id(&self) -> Id {
+        Id::new("directory", self.path.display())
+    }
+
+    fn claim(&self) -> Option<Mark> {
+        Some(Mark::default())
+    }
+
+    fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
+        let found = host.stat(&self.path)?;
+        if found.is_some() && self.wanted.perms.is_none() {
+            return Ok(Seen::After(self.owner.clone()));
+        }
+        Ok(Seen::Now(found))
+    }
+
+    fn diff(&self, found: &Self::Found, standing: &Standing) -> Verdict<Act> {
+        let path = self.path.display();
+        let Some(meta) = found else {
+            return Verdict::of(vec![Planned::create(
+                Act::Create,
+                format!("create {path} ({})", self.wanted),
+            )]);
+        };
+        if meta.kind != FileType::Directory {
+            return Verdict::foreign(
+                format!("{path} exists and is not a folder"),
+                format!("look at it (ls -ld {path}) and move it away"),
+            );
+        }
+        match self.wanted.perms {
+            Some(wanted) if wanted != meta.perms => {
+                let cure = format!(
+                    "chown {}:{} {path} && chmod {:o} {path}",
+                    wanted.uid, wanted.gid, wanted.mode
+                );
+                if *standing == Standing::Unclaimed {
+                    return Verdict::foreign(
+                        format!(
+                            "{path} was there before and is {}, not {}",
+                            meta.perms, self.wanted
+                        ),
+                        cure,
+                    );
+                }
+                Verdict::of(vec![Planned::change(
+                    Act::Perms,
+                    format!("set {path} from {} to {}", meta.perms, self.wanted),
+                )])
+            }
+            _ => Verdict::Converged,
+        }
+    }
+
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        let perms = self.wanted.perms.unwrap_or(Perms::root(0o700));
+        match act {
+            Act::Create => host.create_dir(&self.path, perms),
+            Act::Perms => host.set_perms(&self.path, perms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(kind: FileType, mode: u32) -> Option<Meta> {
+        Some(Meta { kind, perms: Perms::root(mode), modified: 0 })
+    }
+
+    #[test]
+    fn what_others_made_is_not_touched() {
+        let dir = Directory {
+            path: "/x".into(),
+            wanted: Wanted::root(0o755),
+            owner: Id::new("user", "a"),
+        };
+        let ours = Standing::Claimed(Mark::default());
+        let is = |found, standing: &Standing| dir.diff(&found, standing);
+        assert!(matches!(is(None, &Standing::Unclaimed), Verdict::Change(_)));
+        assert!(matches!(
+            is(meta(FileType::Directory, 0o755), &Standing::Unclaimed),
+            Verdict::Converged
+        ));
+        assert!(matches!(
+            is(meta(FileType::Directory, 0o700), &Standing::Unclaimed),
+            Verdict::Foreign { .. }
+        ));
+        assert!(matches!(is(meta(FileType::Directory, 0o700), &ours), Verdict::Change(_)));
+        assert!(matches!(is(meta(FileType::Symlink, 0o777), &ours), Verdict::Foreign { .. }));
+    }
+}

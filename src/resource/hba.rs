@@ -1,0 +1,281 @@
+//! The rule in pg_hba.conf that lets the role log in by password over the socket.
+//!
+//! The first record that matches decides and there is no falling through, so ours stands above all
+//! others. A file with an error would keep the server from its next start: the server itself is
+//! asked what it reads in the file before it is told to load it, and a real login proves the rest.
+
+use crate::error::{Failure, Result};
+use crate::event::Sink;
+use crate::host::files::FileNow;
+use crate::host::postgres::{Login, Server};
+use crate::host::{Reader, Writer};
+use crate::names::PgName;
+use crate::resource::role::read_secret;
+use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict, unified};
+use crate::text::block::{self, Place};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The rule.
+#[derive(Debug)]
+pub struct Hba {
+    /// The server.
+    pub server: Server,
+    /// Which database.
+    pub database: PgName,
+    /// Which role.
+    pub role: PgName,
+    /// File of its password, for the proof.
+    pub password: PathBuf,
+}
+
+/// A record as the server reads it: a row of `pg_hba_file_rules`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Rule {
+    line: Option<u32>,
+    kind: Option<String>,
+    database: Option<Vec<String>>,
+    user: Option<Vec<String>>,
+    method: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Rules {
+    rules: Option<Vec<Rule>>,
+    /// Nanoseconds since 1970.
+    loaded: i128,
+}
+
+/// The file, what the server reads in it, and whether it has loaded it.
+#[derive(Debug)]
+pub struct Found {
+    file: Option<FileNow>,
+    rules: Vec<Rule>,
+    loaded: bool,
+}
+
+/// What it takes.
+#[derive(Debug)]
+pub enum Act {
+    /// Put our record above all others, load, prove.
+    Insert(FileNow, String),
+    /// The file is right, the server has not loaded it.
+    Reload,
+}
+
+impl Rule {
+    fn matches(&self, database: &PgName, role: &PgName) -> bool {
+        let has = |list: &Option<Vec<String>>, name: &str, more: &[&str]| {
+            list.iter().flatten().any(|entry| entry == name || more.contains(&entry.as_str()))
+        };
+        self.kind.as_deref() == Some("local")
+            && has(
+                &self.database,
+                database.as_str(),
+                if database == role { &["all", "sameuser"] } else { &["all"] },
+            )
+            && has(&self.user, role.as_str(), &["all"])
+    }
+
+    fn by_password(&self) -> bool {
+        // "md5" also takes a SCRAM verifier (PostgreSQL manual, 20.5 Password Authentication).
+        matches!(self.method.as_deref(), Some("scram-sha-256" | "md5"))
+    }
+}
+
+impl Hba {
+    fn record(&self) -> String {
+        format!("local {} {} scram-sha-256", self.database, self.role)
+    }
+
+    fn fits(&self, rules: &[Rule]) -> bool {
+        rules
+            .iter()
+            .find(|rule| rule.matches(&self.database, &self.role))
+            .is_some_and(Rule::by_password)
+    }
+
+    fn rules(&self, host: &Reader) -> Result<Rules> {
+        let sql = "SELECT json_build_object(
+            'loaded', (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint * 1000,
+            'rules', (SELECT json_agg(json_build_object('line', line_number, 'kind', type,
+                'database', database, 'user', user_name, 'method', auth_method, 'error', error))
+                FROM pg_hba_file_rules))";
+        host.query(&self.server, "postgres", sql)?.ok_or_else(|| {
+            Failure::new("reading", "pg_hba_file_rules", "the server gave no answer")
+        })
+    }
+
+    fn look(&self, host: &Reader) -> Result<Found> {
+        let file = host.read_as(&self.server.owner, &self.server.hba_file)?;
+        let rules = self.rules(host)?;
+        let loaded = file.as_ref().is_some_and(|file| rules.loaded >= file.meta.modified);
+        Ok(Found { file, rules: rules.rules.unwrap_or_default(), loaded })
+    }
+
+    fn reload(&self, host: &Writer<'_>) -> Result<()> {
+        host.sql(&self.server, "postgres", "SELECT pg_reload_conf()")?;
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(10) {
+            if self.look(host)?.loaded {
+                return Ok(());
+            }
+            host.pause(Duration::from_millis(100))?;
+        }
+        Err(Failure::new(
+            "loading",
+            self.server.hba_file.display(),
+            "the server did not load it within 10 s",
+        ))
+    }
+
+    // What the server says of the new file, before and after it is loaded.
+    fn prove(&self, host: &Writer<'_>) -> Result<()> {
+        let bad = |why: String| Failure::new("changing", self.server.hba_file.display(), why);
+        let found = self.look(host)?;
+        if let Some(error) = found.rules.iter().find_map(|rule| rule.error.clone()) {
+            return Err(bad(format!("the server reads an error in it: {error}")));
+        }
+        if !self.fits(&found.rules) {
+            return Err(bad("another record still comes first".into()));
+        }
+        self.reload(host)?;
+        let Some(password) = read_secret(host, &self.password)? else {
+            return Err(bad(format!("{} is missing", self.password.display())));
+        };
+        match host.login(&self.server, self.database.as_str(), self.role.as_str(), &password) {
+            Login::Accepted => Ok(()),
+            Login::Refused(why) => Err(bad(format!("the login of {} failed: {why}", self.role))),
+        }
+    }
+}
+
+impl Resource for Hba {
+    type Found = Found;
+    type Act = Act;
+
+    fn id(&self) -> Id {
+        Id::new("hba", self.server.hba_file.display())
+    }
+
+    fn claim(&self) -> Option<Mark> {
+        Some(Mark::default())
+    }
+
+    fn inspect(&self, host: &Reader) -> Result<Seen<Found>> {
+        self.look(host).map(Seen::Now)
+    }
+
+    fn diff(&self, found: &Found, _: &Standing) -> Verdict<Act> {
+        let path = self.server.hba_file.display().to_string();
+        let Some(file) = &found.file else {
+            return Verdict::foreign(format!("{path} does not exist"), "authentik-install check");
+        };
+        if let Some(rule) = found.rules.iter().find(|rule| rule.error.is_some()) {
+            let (line, error) = (rule.line.unwrap_or(0), rule.error.as_deref().unwrap_or_default());
+            return Verdict::foreign(
+                format!(
+                    "{path} has an error in line {line}, with which PostgreSQL will not start again: {error}"
+                ),
+                format!("correct line {line} of {path}"),
+            );
+        }
+        if !self.fits(&found.rules) {
+            let Ok(old) = file.text() else {
+                return Verdict::foreign(
+                    format!("{path} is not UTF-8 text"),
+                    format!("correct {path}"),
+                );
+            };
+            let new = block::insert(&old, &[&self.record()], Place::First);
+            let text =
+                format!("let the role {} log in by password over the socket ({path})", self.role);
+            let diff = unified(&path, &old, &new);
+            return Verdict::of(vec![
+                Planned::create(Act::Insert(file.clone(), new), text).with_diff(diff),
+            ]);
+        }
+        if !found.loaded {
+            return Verdict::of(vec![Planned::run(
+                Act::Reload,
+                format!("make PostgreSQL load {path}"),
+            )]);
+        }
+        Verdict::Converged
+    }
+
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        match act {
+            Act::Reload => self.reload(host),
+            Act::Insert(old, new) => {
+                let (owner, path, mode) =
+                    (&self.server.owner, &self.server.hba_file, old.meta.perms.mode);
+                host.put_as(owner, path, new.as_bytes(), mode)?;
+                self.prove(host).or_else(|failure| {
+                    host.put_as(owner, path, &old.bytes, mode)?;
+                    self.reload(host)?;
+                    Err(failure.next(format!(
+                        "the old {} is back; look at it and run again",
+                        path.display()
+                    )))
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::accounts::Account;
+
+    fn rule(database: &str, user: &str, method: &str) -> Rule {
+        Rule {
+            line: Some(1),
+            kind: Some("local".into()),
+            database: Some(vec![database.into()]),
+            user: Some(vec![user.into()]),
+            method: Some(method.into()),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn the_first_match_decides() {
+        let owner = Account {
+            name: "postgres".into(),
+            uid: 1,
+            gid: 1,
+            home: "/".into(),
+            shell: "/".into(),
+        };
+        let name: PgName = "authentik".parse().unwrap();
+        let hba = Hba {
+            server: Server {
+                owner,
+                socket_dir: "/run/postgresql".into(),
+                port: 5432,
+                version: 170_012,
+                hba_file: "/h".into(),
+                unit: None,
+                standby: false,
+            },
+            database: name.clone(),
+            role: name,
+            password: "/p".into(),
+        };
+        let peer_first =
+            [rule("all", "all", "peer"), rule("authentik", "authentik", "scram-sha-256")];
+        assert!(!hba.fits(&peer_first));
+        assert!(
+            hba.fits(&[
+                rule("authentik", "authentik", "scram-sha-256"),
+                rule("all", "all", "peer")
+            ])
+        );
+        assert!(hba.fits(&[rule("other", "all", "peer"), rule("sameuser", "all", "md5")]));
+        assert!(!hba.fits(&[]));
+    }
+}

@@ -1,0 +1,123 @@
+//! A secret in a file of its own. What is there is never replaced and never shown.
+
+use crate::error::Result;
+use crate::event::Sink;
+use crate::host::files::{Meta, Perms, Put};
+use crate::host::{Reader, Writer};
+use crate::resource::directory::Wanted;
+use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict};
+use crate::secret::Secret;
+use rustix::fs::FileType;
+use std::path::PathBuf;
+
+/// A secret file, generated where it is missing.
+#[derive(Debug)]
+pub struct SecretFile {
+    /// Where.
+    pub path: PathBuf,
+    /// Owner and mode.
+    pub wanted: Wanted,
+    /// Length of a generated value.
+    pub length: usize,
+    /// Why a missing one must not be made anew, and what to do instead.
+    pub irreplaceable: Option<(String, String)>,
+    /// What must be there before its owner is known.
+    pub owner: Id,
+}
+
+/// What it takes.
+#[derive(Debug)]
+pub enum Act {
+    /// It is missing.
+    Generate,
+    /// Owner or mode differ.
+    Perms,
+}
+
+impl Resource for SecretFile {
+    type Found = Option<Meta>;
+    type Act = Act;
+
+    fn id(&self) -> Id {
+        Id::new("secret", self.path.display())
+    }
+
+    fn claim(&self) -> Option<Mark> {
+        Some(Mark::default())
+    }
+
+    fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
+        let found = host.stat(&self.path)?;
+        if found.is_some() && self.wanted.perms.is_none() {
+            return Ok(Seen::After(self.owner.clone()));
+        }
+        Ok(Seen::Now(found))
+    }
+
+    fn diff(&self, found: &Self::Found, standing: &Standing) -> Verdict<Act> {
+        let path = self.path.display();
+        let Some(meta) = found else {
+            return match &self.irreplaceable {
+                Some((what, next)) => Verdict::foreign(format!("{path} is missing: {what}"), next),
+                None => Verdict::of(vec![Planned::create(
+                    Act::Generate,
+                    format!(
+                        "generate {path} ({}, {} letters and digits)",
+                        self.wanted, self.length
+                    ),
+                )]),
+            };
+        };
+        match self.wanted.perms {
+            _ if meta.kind != FileType::RegularFile => Verdict::foreign(
+                format!("{path} is not a regular file"),
+                format!("look at it (ls -l {path}) and move it away"),
+            ),
+            Some(wanted) if wanted != meta.perms && *standing == Standing::Unclaimed => {
+                Verdict::foreign(
+                    format!("{path} was there before and is {}, not {}", meta.perms, self.wanted),
+                    format!(
+                        "chown {}:{} {path} && chmod {:o} {path}",
+                        wanted.uid, wanted.gid, wanted.mode
+                    ),
+                )
+            }
+            Some(wanted) if wanted != meta.perms => Verdict::of(vec![Planned::change(
+                Act::Perms,
+                format!("set {path} from {} to {}", meta.perms, self.wanted),
+            )]),
+            _ => Verdict::Converged,
+        }
+    }
+
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        let perms = self.wanted.perms.unwrap_or(Perms::root(0o600));
+        match act {
+            Act::Generate => {
+                let value = Secret::generate(self.length);
+                host.put(&self.path, value.expose().as_bytes(), perms, Put::New)
+            }
+            Act::Perms => host.set_perms(&self.path, perms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_key_of_a_filled_database_is_not_made_anew() {
+        let mut secret = SecretFile {
+            path: "/s".into(),
+            wanted: Wanted::root(0o640),
+            length: 60,
+            irreplaceable: None,
+            owner: Id::new("user", "a"),
+        };
+        assert!(matches!(secret.diff(&None, &Standing::Unclaimed), Verdict::Change(_)));
+        secret.irreplaceable = Some(("data".into(), "restore".into()));
+        let claimed = Standing::Claimed(Mark::default());
+        assert!(matches!(secret.diff(&None, &claimed), Verdict::Foreign { .. }));
+    }
+}

@@ -1,0 +1,292 @@
+//! The pod and its two containers run as their unit files say now.
+//!
+//! Each container carries, as labels, the hash of the text it was started from. So whether what
+//! runs is what is written is a question that can be asked at any time.
+
+use crate::error::{Failure, Result};
+use crate::event::Sink;
+use crate::host::accounts::Account;
+use crate::host::podman::Container;
+use crate::host::systemd::{Manager, Unit};
+use crate::host::{Reader, Writer};
+use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Label with the hash of the container's own unit file.
+pub const LABEL_RENDERING: &str = "io.authentik-install.rendering";
+/// Label with the hash of the pod's unit file.
+pub const LABEL_POD: &str = "io.authentik-install.pod";
+/// Label of a worker that was started with the password of the first start.
+pub const LABEL_BOOTSTRAP: &str = "io.authentik-install.bootstrap";
+
+const POD: &str = "authentik-pod.service";
+
+/// The pod and its containers.
+#[derive(Debug)]
+pub struct Workload {
+    /// The service user.
+    pub user: String,
+    /// Hash of the pod's unit file.
+    pub pod: String,
+    /// Names of the containers, and the hashes of their unit files.
+    pub containers: Vec<(String, String)>,
+    /// Secret files, which a container reads at its start.
+    pub secrets: Vec<PathBuf>,
+    /// The drop-in of the first start.
+    pub bootstrap: PathBuf,
+    /// Longest wait until the containers exist.
+    pub deadline: Duration,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct Found {
+    units: BTreeMap<String, Unit>,
+    containers: Vec<Container>,
+    /// Newest change of a secret, in nanoseconds since 1970.
+    secrets: i128,
+    bootstrap: bool,
+}
+
+/// What it takes, the strongest alone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Act {
+    /// The user manager reads the files again.
+    Reload,
+    /// Units that are not running.
+    Start(Vec<String>),
+    /// Everything, since the pod is another.
+    RestartPod,
+    /// Single containers.
+    Restart(Vec<String>),
+}
+
+impl Workload {
+    fn services(&self) -> Vec<String> {
+        let own = self.containers.iter().map(|(name, _)| format!("{name}.service"));
+        std::iter::once(POD.to_owned()).chain(own).collect()
+    }
+
+    fn account(&self, host: &Reader) -> Result<Account> {
+        host.account(&self.user)?
+            .ok_or_else(|| Failure::new("looking at the units of", &self.user, "the user is gone"))
+    }
+
+    fn look(&self, host: &Reader, account: &Account) -> Result<Found> {
+        let mut units = BTreeMap::new();
+        for name in self.services() {
+            let unit = host.unit(Manager::User(account), &name)?;
+            units.insert(name, unit);
+        }
+        let mut newest = 0;
+        for path in &self.secrets {
+            newest = newest.max(host.stat(path)?.map_or(0, |meta| meta.modified));
+        }
+        Ok(Found {
+            units,
+            containers: host.containers(account)?,
+            secrets: newest,
+            bootstrap: host.stat(&self.bootstrap)?.is_some(),
+        })
+    }
+
+    // Containers that run from another text, other secrets or another bootstrap than is written.
+    fn outdated(&self, found: &Found) -> (bool, Vec<String>) {
+        let mut pod = false;
+        let mut own = Vec::new();
+        for (name, rendering) in &self.containers {
+            let Some(container) = found.containers.iter().find(|c| c.names.contains(name)) else {
+                continue;
+            };
+            pod |= container.label(LABEL_POD) != self.pod;
+            let started = i128::from(container.started_at) * 1_000_000_000;
+            let bootstrap = name.ends_with("worker")
+                && (container.label(LABEL_BOOTSTRAP) == "yes") != found.bootstrap;
+            // Whole seconds: a secret of the very second of the start counts as read.
+            let stale_secret = started + 1_000_000_000 <= found.secrets;
+            if container.label(LABEL_RENDERING) != rendering || bootstrap || stale_secret {
+                own.push(format!("{name}.service"));
+            }
+        }
+        (pod, own)
+    }
+
+    fn stopped(found: &Found) -> Vec<String> {
+        found
+            .units
+            .iter()
+            .filter(|(_, unit)| {
+                !matches!(unit.active.as_str(), "active" | "activating" | "reloading")
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    fn wait(&self, host: &Writer<'_>, account: &Account) -> Result<()> {
+        let started = Instant::now();
+        let limit = self.deadline.min(Duration::from_secs(180));
+        while started.elapsed() < limit {
+            let found = self.look(host, account)?;
+            let here = self.containers.iter().all(|(name, _)| {
+                found.containers.iter().any(|c| c.names.contains(name) && c.state == "running")
+            });
+            if here
+                && self.outdated(&found) == (false, Vec::new())
+                && Self::stopped(&found).is_empty()
+            {
+                return Ok(());
+            }
+            host.pause(Duration::from_millis(500))?;
+        }
+        let name = self.containers.iter().map(|(name, _)| name).find(|name| {
+            host.unit(Manager::User(account), &format!("{name}.service"))
+                .is_ok_and(|unit| unit.active != "active")
+        });
+        let name = name.map_or("authentik-server", String::as_str);
+        Err(Failure::new(
+            "starting",
+            name,
+            format!(
+                "it does not run after {} s; its last lines: {}",
+                limit.as_secs(),
+                host.container_log(account, name, 10).trim()
+            ),
+        )
+        .next(log_command(account, name)))
+    }
+}
+
+/// The command that shows the whole log of a container.
+pub fn log_command(account: &Account, container: &str) -> String {
+    format!("journalctl _UID={} CONTAINER_NAME={container}", account.uid)
+}
+
+impl Resource for Workload {
+    type Found = Found;
+    type Act = Act;
+
+    fn id(&self) -> Id {
+        Id::new("workload", "authentik")
+    }
+
+    fn inspect(&self, host: &Reader) -> Result<Seen<Found>> {
+        let Some(account) = host.account(&self.user)? else {
+            return Ok(Seen::After(Id::new("user", &self.user)));
+        };
+        if !host.manager_runs(&account) {
+            return Ok(Seen::After(Id::new("linger", &self.user)));
+        }
+        self.look(host, &account).map(Seen::Now)
+    }
+
+    fn diff(&self, found: &Found, _: &Standing) -> Verdict<Act> {
+        let mut changes = Vec::new();
+        if found.units.values().any(|unit| unit.load != "loaded" || unit.stale) {
+            let text = "make the user manager read the unit files again";
+            changes.push(Planned::run(Act::Reload, text));
+        }
+        let (pod, own) = self.outdated(found);
+        let stopped = Self::stopped(found);
+        if pod {
+            changes.push(Planned::run(Act::RestartPod, "restart the pod with its new unit file"));
+        } else if !own.is_empty() {
+            let text = format!("restart {}, which runs from older settings", own.join(", "));
+            changes.push(Planned::run(Act::Restart(own), text));
+        }
+        if !stopped.is_empty() && !pod {
+            let text = format!("start {}", stopped.join(", "));
+            changes.push(Planned::run(Act::Start(stopped), text));
+        }
+        Verdict::of(changes)
+    }
+
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        let account = self.account(host)?;
+        let manager = Manager::User(&account);
+        let (verb, units) = match act {
+            Act::Reload => return host.daemon_reload(manager),
+            Act::Start(list) => ("start", list.clone()),
+            Act::Restart(list) => ("restart", list.clone()),
+            Act::RestartPod => ("restart", self.services()),
+        };
+        let units: Vec<&str> = units.iter().map(String::as_str).collect();
+        host.queue_job(manager, verb, &units)?;
+        self.wait(host, &account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload() -> Workload {
+        Workload {
+            user: "authentik".into(),
+            pod: "p1".into(),
+            containers: vec![
+                ("authentik-server".into(), "s1".into()),
+                ("authentik-worker".into(), "w1".into()),
+            ],
+            secrets: vec![],
+            bootstrap: "/b".into(),
+            deadline: Duration::from_secs(1),
+        }
+    }
+
+    fn container(name: &str, rendering: &str, pod: &str) -> Container {
+        let labels = [(LABEL_RENDERING, rendering), (LABEL_POD, pod)];
+        Container {
+            names: vec![name.into()],
+            labels: Some(labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
+            state: "running".into(),
+            started_at: 1000,
+            status: String::new(),
+        }
+    }
+
+    fn found(server: &str, pod: &str, active: &str) -> Found {
+        let unit = Unit { load: "loaded".into(), active: active.into(), ..Unit::default() };
+        Found {
+            units: workload().services().into_iter().map(|name| (name, unit.clone())).collect(),
+            containers: vec![
+                container("authentik-server", server, pod),
+                container("authentik-worker", "w1", pod),
+            ],
+            secrets: 0,
+            bootstrap: false,
+        }
+    }
+
+    fn acts(found: &Found) -> Vec<Act> {
+        match workload().diff(found, &Standing::Unclaimed) {
+            Verdict::Converged => Vec::new(),
+            Verdict::Change(changes) => changes.into_iter().map(|change| change.act).collect(),
+            other @ Verdict::Foreign { .. } => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_restarted() {
+        assert_eq!(acts(&found("s1", "p1", "active")), vec![]);
+        assert_eq!(
+            acts(&found("s0", "p1", "active")),
+            vec![Act::Restart(vec!["authentik-server.service".into()])]
+        );
+        assert_eq!(acts(&found("s1", "p0", "active")), vec![Act::RestartPod]);
+        assert!(
+            matches!(acts(&found("s1", "p1", "failed")).as_slice(), [Act::Start(all)] if all.len() == 3)
+        );
+    }
+
+    #[test]
+    fn a_newer_secret_and_a_withdrawn_bootstrap_restart() {
+        let mut newer = found("s1", "p1", "active");
+        newer.secrets = 2_000_000_000_000;
+        assert!(matches!(acts(&newer).as_slice(), [Act::Restart(both)] if both.len() == 2));
+        let mut withdrawn = found("s1", "p1", "active");
+        withdrawn.bootstrap = true;
+        assert_eq!(acts(&withdrawn), vec![Act::Restart(vec!["authentik-worker.service".into()])]);
+    }
+}

@@ -1,0 +1,3 @@
+//! Edits of texts that belong to others: pure, and undone without a trace.
+
+pub mod block;

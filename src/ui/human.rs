@@ -1,0 +1,139 @@
+//! For a person: tables, plans and a moving line while something takes time.
+
+use crate::checks::{Level, Report};
+use crate::engine::plan::{Plan, State};
+use crate::event::{Event, Sink};
+use crate::resource::Kind;
+use crate::settings::Settings;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Finished lines above, one moving line below.
+#[derive(Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Starts the moving line on standard error.
+    pub fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Progress(bar)
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Sink for Progress {
+    fn emit(&self, event: &Event) {
+        match event {
+            Event::Phase { phase } => self.0.println(*phase),
+            Event::Changing { text, .. } => {
+                self.0.reset_elapsed();
+                self.0.set_message(text.clone());
+            }
+            Event::Changed { text, .. } => self.0.println(format!("  ✓ {text}")),
+            Event::Waiting { missing, elapsed, limit, .. } => {
+                self.0.set_message(format!("{missing} ({elapsed} of {limit} s)"));
+            }
+            Event::Note { text } => self.0.println(text),
+            Event::Warning { text } => self.0.println(format!("warning: {text}")),
+        }
+    }
+}
+
+fn mark(kind: Kind) -> char {
+    match kind {
+        Kind::Create => '+',
+        Kind::Change => '~',
+        Kind::Remove => '-',
+        Kind::Run => '>',
+    }
+}
+
+/// A plan, phase by phase.
+pub fn plan(plan: &Plan, with_diff: bool) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    for phase in &plan.phases {
+        line(phase.phase.name().to_owned());
+        let mut quiet = true;
+        for row in &phase.steps {
+            match &row.state {
+                State::Converged => continue,
+                State::Used => line(format!("  = {}: was there before, used as it is", row.id)),
+                State::After { after } => line(format!("  > {} (after {after})", row.id)),
+                State::Foreign { what, next } => line(format!("  ! {what}\n    next: {next}")),
+                State::Pending { changes } => {
+                    for change in changes {
+                        line(format!("  {} {}", mark(change.kind), change.text));
+                        if let (true, Some(diff)) = (with_diff, &change.diff) {
+                            diff.lines().for_each(|text| line(format!("      {text}")));
+                        }
+                    }
+                }
+            }
+            quiet = false;
+        }
+        if quiet {
+            line("  nothing to do".to_owned());
+        }
+    }
+    line(match plan.changes {
+        0 => "No changes.".to_owned(),
+        1 => "1 change. Nothing was touched.".to_owned(),
+        many => format!("{many} changes. Nothing was touched."),
+    });
+    out
+}
+
+/// A report, a row a check.
+pub fn checks(report: &Report) -> String {
+    let mut out = String::new();
+    for row in &report.checks {
+        let level = match row.level {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Unknown => "unknown",
+            Level::Fail => "FAIL",
+        };
+        let _ = writeln!(out, "{level:<8}{:<18}{}", row.id, row.found);
+        if let Some(cure) = &row.cure {
+            let _ = writeln!(out, "{:<26}cure: {cure}", "");
+        }
+    }
+    out
+}
+
+/// The end of an installation.
+pub fn installed(settings: &Settings, changes: usize, link: Option<&str>) -> String {
+    let (version, domain) = (&settings.version.value, &settings.domain.value);
+    let changed = match changes {
+        0 => "nothing had to be changed".to_owned(),
+        1 => "1 change".to_owned(),
+        many => format!("{many} changes"),
+    };
+    let mut out = format!("authentik {version} at https://{domain}/ ({changed})\n");
+    if let Some(link) = link {
+        let _ = write!(
+            out,
+            "\nSign in once as akadmin, within an hour, and set a password:\n  {link}\nAnother link: authentik-install admin link\n"
+        );
+    }
+    out
+}

@@ -1,0 +1,56 @@
+//! `admin`: ways in for the administrator.
+
+use crate::cli::Link;
+use crate::error::{Exit, Failure, Result};
+use crate::host::Writer;
+use crate::host::lock::Lock;
+use crate::resource::admin::ADMIN;
+use crate::settings::Input;
+use crate::settings::Settings;
+use crate::settings::resolve::OneTime;
+use crate::verbs::{World, from_file};
+use std::time::Duration;
+
+const WORKER: &str = "authentik-worker";
+const MINUTES: &str = "60";
+
+/// `admin link`: prints a link that is good once.
+///
+/// # Errors
+/// If authentik is not installed or does not run.
+pub fn print_link(world: &World<'_>, args: &Link) -> Result<Exit> {
+    let file = from_file(&world.host, &args.config)?;
+    let once = OneTime {
+        settings_path: args.config.clone(),
+        image_archive: None,
+        admin_password: None,
+        deadline: Duration::from_secs(60),
+    };
+    let settings = Settings::resolve(Input::default(), file, once)?;
+    let lock = Lock::take()?;
+    let link = link(&Writer::new(world.host.clone(), &lock), &settings)?;
+    world.output.result(&link);
+    Ok(Exit::Done)
+}
+
+/// Makes a link, good once and for an hour, that signs in as the first administrator.
+///
+/// # Errors
+/// If the worker does not run or prints no link.
+pub fn link(host: &Writer<'_>, settings: &Settings) -> Result<String> {
+    let account = host.account(&settings.user)?.ok_or_else(|| {
+        Failure::new("making a recovery link for", ADMIN, "authentik is not installed here")
+            .next("authentik-install install")
+    })?;
+    let printed = host.exec(&account, WORKER, &["ak", "create_recovery_key", MINUTES, ADMIN])?;
+    let path = printed
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| line.starts_with("/recovery/"))
+        .ok_or_else(|| {
+            Failure::new("making a recovery link for", ADMIN, "authentik printed none")
+                .next(format!("journalctl _UID={} CONTAINER_NAME={WORKER}", account.uid))
+        })?;
+    Ok(format!("https://{}{path}", settings.domain.value))
+}

@@ -1,0 +1,108 @@
+//! `install`: plan, ask, apply, and say how to get in.
+
+use crate::blueprint::Phase;
+use crate::cli::Install;
+use crate::engine::apply::{self, Done};
+use crate::engine::plan::Plan;
+use crate::error::{Exit, Failure, Result};
+use crate::event::Event;
+use crate::host::Writer;
+use crate::host::lock::Lock;
+use crate::resource::Id;
+use crate::resource::admin::ADMIN;
+use crate::settings::Settings;
+use crate::ui::{human, json};
+use crate::verbs::{self, World, admin, plan};
+use std::io::{BufRead, IsTerminal, Write};
+
+/// Installs, or brings back to what the settings say.
+///
+/// # Errors
+/// If anything is wrong before (nothing was touched) or at the first change that cannot be made.
+pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
+    let settings = verbs::settings(&world.host, &args.settings)?;
+    let phases = args.phases.chosen();
+    let asks = !args.yes && !args.dry_run;
+    if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(Failure::new(
+            "asking",
+            "whether to go ahead",
+            "there is no terminal to ask on",
+        )
+        .next("give --yes, or look first: authentik-install install --dry-run")
+        .exit(Exit::Usage));
+    }
+    if args.dry_run {
+        let plan = plan::make(world, &settings, &phases)?;
+        let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
+        world.output.result(&text);
+        return plan.refuse_foreign().map(|()| Exit::Done);
+    }
+    let lock = Lock::take()?;
+    let plan = plan::make(world, &settings, &phases)?;
+    plan.refuse_foreign()?;
+    if asks && plan.changes > 0 && !ask(world, &plan, args.diff)? {
+        return Ok(Exit::Done);
+    }
+    let host = Writer::new(world.host.clone(), &lock);
+    let mut done = Done::default();
+    let ended = apply::apply(&host, &settings, &phases, world.told, &mut done);
+    ended.map_err(|failure| partial(failure, &done))?;
+    report(world, &host, (&settings, &phases), &done, args.json)?;
+    Ok(Exit::Done)
+}
+
+fn ask(world: &World<'_>, plan: &Plan, diff: bool) -> Result<bool> {
+    world.output.result(&human::plan(plan, diff));
+    let mut err = std::io::stderr();
+    let mut answer = String::new();
+    let read = write!(err, "Go ahead? [y/N] ")
+        .and_then(|()| err.flush())
+        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Failure::new("asking", "whether to go ahead", error).exit(Exit::Usage))?;
+    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    if !yes {
+        world.told.emit(&Event::note("Nothing was touched."));
+    }
+    Ok(yes)
+}
+
+// Says how far it came: the same command goes on from there.
+fn partial(failure: Failure, done: &Done) -> Failure {
+    let made = match done.changes.len() {
+        0 => "No change was made.".to_owned(),
+        1 => "1 change was made and stays.".to_owned(),
+        many => format!("{many} changes were made and stay."),
+    };
+    let next = failure.next_step().map(str::to_owned).unwrap_or_default();
+    let again = "Then run the same command again: it goes on from here.";
+    failure.next(format!("{next}\n{made} {again}").trim().to_owned())
+}
+
+fn report(
+    world: &World<'_>,
+    host: &Writer<'_>,
+    (settings, phases): (&Settings, &[Phase]),
+    done: &Done,
+    as_json: bool,
+) -> Result<()> {
+    let url = format!("https://{}/", settings.domain.value);
+    let first_start = done.changed(&Id::new("login", ADMIN));
+    if as_json {
+        world.output.result(&json::line(&json::Installed {
+            event: "installed",
+            changes: done.changes.len(),
+            url: &url,
+            version: settings.version.value.as_str(),
+        })?);
+        return Ok(());
+    }
+    // A link to a site that is not opened yet would lead nowhere.
+    let random = first_start && settings.admin_password.is_none();
+    let link = match random && phases.contains(&Phase::Proxy) {
+        true => Some(admin::link(host, settings)?),
+        false => None,
+    };
+    world.output.result(&human::installed(settings, done.changes.len(), link.as_deref()));
+    Ok(())
+}

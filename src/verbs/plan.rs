@@ -1,0 +1,48 @@
+//! `plan`: what would `install` do?
+
+use crate::blueprint::Phase;
+use crate::checks::{self, Level, Report};
+use crate::cli;
+use crate::engine::plan::Plan;
+use crate::error::{Exit, Failure, Result};
+use crate::settings::Settings;
+use crate::ui::{human, json};
+use crate::verbs::{self, World};
+
+/// Plans and prints.
+///
+/// # Errors
+/// If the settings are wrong, the host is not fit, or something foreign is in the way.
+pub fn run(world: &World<'_>, args: &cli::Plan) -> Result<Exit> {
+    let settings = verbs::settings(&world.host, &args.settings)?;
+    let plan = make(world, &settings, &args.phases.chosen())?;
+    let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
+    world.output.result(&text);
+    plan.refuse_foreign()?;
+    Ok(if args.exit_code && plan.changes > 0 { Exit::Pending } else { Exit::Done })
+}
+
+/// Checks the host, then looks at every resource.
+pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> Result<Plan> {
+    let report = checks::run(&world.host, Some(settings.release.clone()), settings.http_port)?;
+    refuse_unfit(&report, phases)?;
+    Plan::make(&world.host, settings, phases)
+}
+
+// What a phase that is left out would need does not count.
+fn refuse_unfit(report: &Report, phases: &[Phase]) -> Result<()> {
+    let left_out = |id: &str| {
+        !phases.contains(&Phase::Proxy) && matches!(id, "caddy" | "port-http" | "port-https")
+    };
+    let bad: Vec<_> = report
+        .checks
+        .iter()
+        .filter(|row| matches!(row.level, Level::Fail | Level::Unknown) && !left_out(row.id))
+        .collect();
+    let Some(first) = bad.first() else { return Ok(()) };
+    let found: Vec<String> = bad.iter().map(|row| format!("{}: {}", row.id, row.found)).collect();
+    let next = first.cure.clone().unwrap_or_else(|| "authentik-install check".into());
+    Err(Failure::new("checking", "this host", found.join("\n  "))
+        .next(format!("{next}\nNothing was touched. All checks: authentik-install check"))
+        .exit(Exit::Unfit))
+}
