@@ -60,6 +60,8 @@ pub trait Hook {
 pub trait Step: Debug + Send + Sync {
     /// Its name.
     fn id(&self) -> Id;
+    /// See [`Resource::aim`].
+    fn aim(&self) -> String;
     /// See [`Resource::claim`].
     fn claim(&self) -> Option<Mark>;
     /// See [`Resource::renews_facts`].
@@ -85,6 +87,10 @@ pub trait Step: Debug + Send + Sync {
 impl<R: Resource> Step for R {
     fn id(&self) -> Id {
         Resource::id(self)
+    }
+
+    fn aim(&self) -> String {
+        Resource::aim(self)
     }
 
     fn claim(&self) -> Option<Mark> {

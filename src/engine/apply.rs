@@ -71,10 +71,20 @@ pub fn apply(
     done: &mut Done,
 ) -> Result<()> {
     let mut ledger = Ledger::read(host)?;
+    let mut facts = Facts::gather(host, settings)?;
     for phase in phases {
         told.emit(&Event::Phase { phase: phase.name() });
         let mut rounds = 0;
-        while !round(host, settings, *phase, told, (&mut ledger, done))? {
+        loop {
+            let before = done.changes.len();
+            let steps = blueprint::phase(*phase, settings, &facts)?;
+            let rests = round(host, steps, told, (&mut ledger, done))?;
+            if done.changes.len() > before {
+                facts = Facts::gather(host, settings)?;
+            }
+            if rests {
+                break;
+            }
             rounds += 1;
             if rounds > ROUNDS {
                 return Err(Failure::new("converging", phase.name(), "it does not come to rest"));
@@ -87,13 +97,11 @@ pub fn apply(
 // True: every resource of the phase is as it should be. False: facts changed, begin anew.
 fn round(
     host: &Writer<'_>,
-    settings: &Settings,
-    phase: Phase,
+    steps: Vec<Box<dyn Step>>,
     told: &dyn Sink,
     (ledger, done): (&mut Ledger, &mut Done),
 ) -> Result<bool> {
-    let facts = Facts::gather(host, settings)?;
-    for step in blueprint::phase(phase, settings, &facts)? {
+    for step in steps {
         host.check_interrupt()?;
         let step = step.as_ref();
         let before = done.changes.len();

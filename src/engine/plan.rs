@@ -37,6 +37,8 @@ pub enum State {
     After {
         /// Which one.
         after: Id,
+        /// What will be done.
+        text: String,
     },
     /// In the way.
     Foreign {
@@ -88,7 +90,7 @@ impl Plan {
                     }
                     Outlook::Converged => State::Converged,
                     Outlook::Pending(changes) => State::Pending { changes },
-                    Outlook::After(after) => State::After { after },
+                    Outlook::After(after) => State::After { after, text: step.aim() },
                     Outlook::Foreign { what, next } => State::Foreign { what, next },
                 };
                 steps.push(Row { id: step.id(), state });

@@ -77,14 +77,10 @@ impl Reader {
         if !self.storage_exists(account)? {
             return Ok(None);
         }
-        let exists = podman(account).args(["image", "exists", name]).output(self)?;
-        match exists.code {
-            Some(0) => {}
-            Some(1) => return Ok(None),
-            _ => return Err(exists.failure()),
-        }
-        let text = podman(account).args(["image", "inspect", name]).run(self)?;
-        Ok(parse_json::<Vec<Image>>("podman image inspect", &text)?.into_iter().next())
+        let filter = format!("reference={name}");
+        let text =
+            podman(account).args(["images", "--format", "json", "--filter", &filter]).run(self)?;
+        Ok(parse_json::<Vec<Image>>("podman images", &text)?.into_iter().next())
     }
 
     /// All containers of the user.

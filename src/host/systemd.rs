@@ -32,6 +32,8 @@ pub struct Unit {
     pub main_pid: u32,
     /// `NRestarts`.
     pub restarts: u32,
+    /// `ExecStart`, as the manager has read it.
+    pub exec_start: String,
 }
 
 impl Manager<'_> {
@@ -57,7 +59,8 @@ impl Reader {
     /// # Errors
     /// If the manager cannot be asked.
     pub fn unit(&self, manager: Manager<'_>, name: &str) -> Result<Unit> {
-        let properties = "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts";
+        let properties =
+            "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ExecStart";
         let values = self.unit_properties(manager, name, properties)?;
         let text = |key: &str| values.get(key).cloned().unwrap_or_default();
         Ok(Unit {
@@ -67,6 +70,7 @@ impl Reader {
             stale: text("NeedDaemonReload") == "yes",
             main_pid: text("MainPID").parse().unwrap_or(0),
             restarts: text("NRestarts").parse().unwrap_or(0),
+            exec_start: text("ExecStart"),
         })
     }
 

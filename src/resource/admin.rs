@@ -73,6 +73,10 @@ impl Resource for Admin {
         Id::new("login", ADMIN)
     }
 
+    fn aim(&self) -> String {
+        "sign in as akadmin, then withdraw the password of the first start".into()
+    }
+
     // The worker still has the password in its environment and is to be started without it.
     fn renews_facts(&self) -> bool {
         true
@@ -91,10 +95,7 @@ impl Resource for Admin {
         if !found.0 {
             return Verdict::Converged;
         }
-        Verdict::of(vec![Planned::remove(
-            Prove,
-            "sign in as akadmin, then withdraw the password of the first start",
-        )])
+        Verdict::of(vec![Planned::remove(Prove, self.aim())])
     }
 
     fn apply(&self, host: &Writer<'_>, _: &Prove, told: &dyn Sink) -> Result<()> {

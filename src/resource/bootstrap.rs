@@ -100,6 +100,10 @@ impl Resource for Bootstrap {
         Bootstrap::id_of()
     }
 
+    fn aim(&self) -> String {
+        "prepare the first start".into()
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

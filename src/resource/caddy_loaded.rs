@@ -27,6 +27,10 @@ impl Resource for CaddyLoaded {
         Id::new("loaded", "caddy.service")
     }
 
+    fn aim(&self) -> String {
+        "reload Caddy (no connection is dropped)".into()
+    }
+
     fn inspect(&self, host: &Reader) -> Result<Seen<bool>> {
         if host.stat(&self.proxy.site)?.is_none() {
             return Ok(Seen::After(self.site.clone()));
@@ -39,7 +43,7 @@ impl Resource for CaddyLoaded {
         if *found {
             return Verdict::Converged;
         }
-        Verdict::of(vec![Planned::run(Reload, "reload Caddy (no connection is dropped)")])
+        Verdict::of(vec![Planned::run(Reload, self.aim())])
     }
 
     fn apply(&self, host: &Writer<'_>, _: &Reload, _: &dyn Sink) -> Result<()> {

@@ -86,6 +86,10 @@ impl Resource for Caddyfile {
         Id::new("caddyfile", self.proxy.caddy.caddyfile.display())
     }
 
+    fn aim(&self) -> String {
+        format!("let {} import our site's folder", self.proxy.caddy.caddyfile.display())
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -40,6 +40,10 @@ impl Resource for Database {
         Id::new("database", &self.name)
     }
 
+    fn aim(&self) -> String {
+        format!("create the database {}", self.name)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -60,6 +60,10 @@ impl Resource for Directory {
         Id::new("directory", self.path.display())
     }
 
+    fn aim(&self) -> String {
+        format!("set {} to {}", self.path.display(), self.wanted)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -72,6 +72,10 @@ impl Resource for File {
         Id::new("file", self.path.display())
     }
 
+    fn aim(&self) -> String {
+        format!("write {}", self.path.display())
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark(vec![sha256(self.text.as_bytes())]))
     }

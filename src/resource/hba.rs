@@ -160,6 +160,10 @@ impl Resource for Hba {
         Id::new("hba", self.server.hba_file.display())
     }
 
+    fn aim(&self) -> String {
+        format!("let the role {} log in by password over the socket", self.role)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -40,6 +40,13 @@ impl Resource for Image {
         Id::new("image", &self.name)
     }
 
+    fn aim(&self) -> String {
+        match &self.archive {
+            None => format!("pull {}", self.name),
+            Some(file) => format!("load {} from {}", self.name, file.display()),
+        }
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }
@@ -60,15 +67,9 @@ impl Resource for Image {
     }
 
     fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Bring> {
-        match (found, &self.archive) {
-            (Some(_), _) => Verdict::Converged,
-            (None, None) => {
-                Verdict::of(vec![Planned::create(Bring, format!("pull {}", self.name))])
-            }
-            (None, Some(file)) => Verdict::of(vec![Planned::create(
-                Bring,
-                format!("load {} from {}", self.name, file.display()),
-            )]),
+        match found {
+            Some(_) => Verdict::Converged,
+            None => Verdict::of(vec![Planned::create(Bring, self.aim())]),
         }
     }
 

@@ -40,6 +40,10 @@ impl Resource for Linger {
         Id::new("linger", &self.user)
     }
 
+    fn aim(&self) -> String {
+        format!("let {} linger, and start its manager", self.user)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

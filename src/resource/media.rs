@@ -43,6 +43,10 @@ impl Resource for Media {
         Id::new("directory", self.path.display())
     }
 
+    fn aim(&self) -> String {
+        format!("make {} for the container's user", self.path.display())
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }
@@ -61,11 +65,10 @@ impl Resource for Media {
         let owned = found.as_ref().zip(self.owner).is_some_and(|(meta, owner)| {
             (meta.perms.uid, meta.perms.gid) == (owner.uid, owner.gid)
         });
-        let text = format!("make {} for the container's user", self.path.display());
         match found {
             Some(_) if owned => Verdict::Converged,
-            Some(_) => Verdict::of(vec![Planned::change(Make, text)]),
-            None => Verdict::of(vec![Planned::create(Make, text)]),
+            Some(_) => Verdict::of(vec![Planned::change(Make, self.aim())]),
+            None => Verdict::of(vec![Planned::create(Make, self.aim())]),
         }
     }
 

@@ -50,6 +50,10 @@ impl Resource for Membership {
         Id::new("membership", format!("{}/{}", self.user, self.group))
     }
 
+    fn aim(&self) -> String {
+        format!("add {} to the group {}", self.user, self.group)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -170,6 +170,8 @@ pub trait Resource: Debug + Send + Sync {
 
     /// Its name.
     fn id(&self) -> Id;
+    /// What it is for, in words: shown where it cannot be looked at yet.
+    fn aim(&self) -> String;
     /// Is it created by us and so claimed in the ledger? Then the mark that it is known by.
     fn claim(&self) -> Option<Mark> {
         None

@@ -112,6 +112,10 @@ impl Resource for Ready {
         Id::new("ready", "authentik")
     }
 
+    fn aim(&self) -> String {
+        "wait until authentik answers".into()
+    }
+
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
         let workload = Id::new("workload", "authentik");
         let Some(account) = host.account(&self.user)? else { return Ok(Seen::After(workload)) };

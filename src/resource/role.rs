@@ -68,6 +68,10 @@ impl Resource for Role {
         Id::new("role", &self.name)
     }
 
+    fn aim(&self) -> String {
+        format!("create the role {}", self.name)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

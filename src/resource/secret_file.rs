@@ -42,6 +42,10 @@ impl Resource for SecretFile {
         Id::new("secret", self.path.display())
     }
 
+    fn aim(&self) -> String {
+        format!("set {} to {}", self.path.display(), self.wanted)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -61,6 +61,10 @@ impl Resource for Served {
         Id::new("served", &self.domain)
     }
 
+    fn aim(&self) -> String {
+        format!("ask for https://{}/ until it answers", self.domain)
+    }
+
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
         if host.stat(&self.proxy.site)?.is_none() {
             return Ok(Seen::After(self.site.clone()));

@@ -67,6 +67,10 @@ impl Resource for SettingsFile {
         Id::new("settings", self.path.display())
     }
 
+    fn aim(&self) -> String {
+        format!("write the given choices into {}", self.path.display())
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

@@ -36,6 +36,10 @@ impl Resource for Subordinate {
         Id::new("subids", &self.user)
     }
 
+    fn aim(&self) -> String {
+        format!("make sure that {} has {COUNT} subordinate ids", self.user)
+    }
+
     fn renews_facts(&self) -> bool {
         true
     }

@@ -28,6 +28,10 @@ impl Resource for SystemLoaded {
         Id::new("loaded", &self.unit)
     }
 
+    fn aim(&self) -> String {
+        "make systemd read its unit files again".into()
+    }
+
     fn inspect(&self, host: &Reader) -> Result<Seen<Unit>> {
         match &self.after {
             Some(id) => Ok(Seen::After(id.clone())),
@@ -39,7 +43,7 @@ impl Resource for SystemLoaded {
         if !found.stale {
             return Verdict::Converged;
         }
-        Verdict::of(vec![Planned::run(Reload, "make systemd read its unit files again")])
+        Verdict::of(vec![Planned::run(Reload, self.aim())])
     }
 
     fn apply(&self, host: &Writer<'_>, _: &Reload, _: &dyn Sink) -> Result<()> {

@@ -38,6 +38,10 @@ impl Resource for User {
         User::id_of(&self.name)
     }
 
+    fn aim(&self) -> String {
+        format!("create the system user {}", self.name)
+    }
+
     fn claim(&self) -> Option<Mark> {
         Some(Mark::default())
     }

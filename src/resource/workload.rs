@@ -92,6 +92,20 @@ impl Workload {
         })
     }
 
+    // Has the manager read something else than is written? Its own flag knows nothing of Quadlet's
+    // drop-ins, so what it would start is compared as well.
+    fn unread(&self, found: &Found) -> bool {
+        let other_start = |name: &str, rendering: &str| {
+            found.units.get(&format!("{name}.service")).is_none_or(|unit| {
+                let first_start = unit.exec_start.contains(LABEL_BOOTSTRAP);
+                !unit.exec_start.contains(rendering)
+                    || first_start != (found.bootstrap && is_worker(name))
+            })
+        };
+        found.units.values().any(|unit| unit.load != "loaded" || unit.stale)
+            || self.containers.iter().any(|(name, rendering)| other_start(name, rendering))
+    }
+
     // Containers that run from another text, other secrets or another bootstrap than is written.
     fn outdated(&self, found: &Found) -> (bool, Vec<String>) {
         let mut pod = false;
@@ -102,8 +116,8 @@ impl Workload {
             };
             pod |= container.label(LABEL_POD) != self.pod;
             let started = i128::from(container.started_at) * 1_000_000_000;
-            let bootstrap = name.ends_with("worker")
-                && (container.label(LABEL_BOOTSTRAP) == "yes") != found.bootstrap;
+            let bootstrap =
+                is_worker(name) && (container.label(LABEL_BOOTSTRAP) == "yes") != found.bootstrap;
             // Whole seconds: a secret of the very second of the start counts as read.
             let stale_secret = started + 1_000_000_000 <= found.secrets;
             if container.label(LABEL_RENDERING) != rendering || bootstrap || stale_secret {
@@ -158,6 +172,10 @@ impl Workload {
     }
 }
 
+fn is_worker(name: &str) -> bool {
+    name.ends_with("worker")
+}
+
 /// The command that shows the whole log of a container.
 pub fn log_command(account: &Account, container: &str) -> String {
     format!("journalctl _UID={} CONTAINER_NAME={container}", account.uid)
@@ -169,6 +187,10 @@ impl Resource for Workload {
 
     fn id(&self) -> Id {
         Id::new("workload", "authentik")
+    }
+
+    fn aim(&self) -> String {
+        "start the pod, the server and the worker".into()
     }
 
     fn inspect(&self, host: &Reader) -> Result<Seen<Found>> {
@@ -183,7 +205,7 @@ impl Resource for Workload {
 
     fn diff(&self, found: &Found, _: &Standing) -> Verdict<Act> {
         let mut changes = Vec::new();
-        if found.units.values().any(|unit| unit.load != "loaded" || unit.stale) {
+        if self.unread(found) {
             let text = "make the user manager read the unit files again";
             changes.push(Planned::run(Act::Reload, text));
         }
@@ -247,9 +269,15 @@ mod tests {
     }
 
     fn found(server: &str, pod: &str, active: &str) -> Found {
-        let unit = Unit { load: "loaded".into(), active: active.into(), ..Unit::default() };
+        let unit = |start: &str| Unit {
+            load: "loaded".into(),
+            active: active.into(),
+            exec_start: start.into(),
+            ..Unit::default()
+        };
+        let starts = ["", "podman run --label x=s1", "podman run --label x=w1"].map(unit);
         Found {
-            units: workload().services().into_iter().map(|name| (name, unit.clone())).collect(),
+            units: workload().services().into_iter().zip(starts).collect(),
             containers: vec![
                 container("authentik-server", server, pod),
                 container("authentik-worker", "w1", pod),
@@ -285,8 +313,9 @@ mod tests {
         let mut newer = found("s1", "p1", "active");
         newer.secrets = 2_000_000_000_000;
         assert!(matches!(acts(&newer).as_slice(), [Act::Restart(both)] if both.len() == 2));
-        let mut withdrawn = found("s1", "p1", "active");
-        withdrawn.bootstrap = true;
-        assert_eq!(acts(&withdrawn), vec![Act::Restart(vec!["authentik-worker.service".into()])]);
+        let mut prepared = found("s1", "p1", "active");
+        prepared.bootstrap = true;
+        let restart = Act::Restart(vec!["authentik-worker.service".into()]);
+        assert_eq!(acts(&prepared), vec![Act::Reload, restart]);
     }
 }

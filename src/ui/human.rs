@@ -77,7 +77,7 @@ pub fn plan(plan: &Plan, with_diff: bool) -> String {
             match &row.state {
                 State::Converged => continue,
                 State::Used => line(format!("  = {}: was there before, used as it is", row.id)),
-                State::After { after } => line(format!("  > {} (after {after})", row.id)),
+                State::After { after, text } => line(format!("  > {text} (after {after})")),
                 State::Foreign { what, next } => line(format!("  ! {what}\n    next: {next}")),
                 State::Pending { changes } => {
                     for change in changes {
