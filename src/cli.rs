@@ -9,6 +9,7 @@ use std::path::PathBuf;
 /// Turns a systemd Linux host into a working authentik server and keeps it healthy.
 #[derive(Debug, Parser)]
 #[command(name = "authentik-install", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(args_override_self = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -25,10 +25,9 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
         path: proxy.site.clone(),
         text: render("caddy/site.caddyfile", Syntax::Caddyfile, &values)?,
         wanted: Wanted::root(0o644),
-        trial: Trial::Caddy,
+        trial: Trial::Caddy(proxy.caddy.clone()),
     };
     let site_id = site.id();
-    steps.add(Caddyfile { proxy: proxy.clone(), domain: settings.domain.value.clone() });
     if let (Some(_), Some(dir)) = (&proxy.import, proxy.site.parent()) {
         steps.add(Directory {
             path: dir.to_owned(),
@@ -36,7 +35,9 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
             owner: user_id(settings),
         });
     }
+    // The site first: Caddy then judges the import with what it brings.
     steps.add(site);
+    steps.add(Caddyfile { proxy: proxy.clone(), domain: settings.domain.value.clone() });
     steps.add(CaddyLoaded { proxy: proxy.clone(), site: site_id.clone() });
     steps.add(Served {
         proxy: proxy.clone(),

@@ -104,11 +104,31 @@ impl Plan {
         self.phases.iter().flat_map(|phase| &phase.steps)
     }
 
+    // What waits for something that no row of this plan brings about.
+    fn refuse_gaps(&self) -> Result<()> {
+        let planned = |id: &Id| self.rows().any(|row| row.id == *id);
+        let gap = self.rows().find_map(|row| match &row.state {
+            State::After { after, .. } if !planned(after) => Some((&row.id, after)),
+            _ => None,
+        });
+        match gap {
+            None => Ok(()),
+            Some((id, after)) => Err(Failure::new(
+                "planning",
+                id,
+                format!("it needs {after} first, which the chosen phases do not bring"),
+            )
+            .next("leave out --only and --skip\nNothing was touched.")
+            .exit(Exit::Unfit)),
+        }
+    }
+
     /// Everything that is in the way, as one refusal.
     ///
     /// # Errors
-    /// If anything is.
+    /// If anything is, or if the chosen phases build on one that was left out and never done.
     pub fn refuse_foreign(&self) -> Result<()> {
+        self.refuse_gaps()?;
         let found: Vec<(&str, &str)> = self
             .rows()
             .filter_map(|row| match &row.state {

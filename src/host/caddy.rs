@@ -6,7 +6,9 @@ use crate::host::run::{Cmd, find};
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A running Caddy.
@@ -51,13 +53,8 @@ impl Reader {
     ///
     /// # Errors
     /// With Caddy's own words, file and line, if it means nothing.
-    pub fn caddy_adapt(&self, caddyfile: &Path) -> Result<Value> {
-        adapted(
-            Cmd::new("caddy")
-                .args(["adapt", "--adapter", "caddyfile", "--config"])
-                .arg(caddyfile)
-                .run(self),
-        )
+    pub fn caddy_adapt(&self, caddy: &Caddy) -> Result<Value> {
+        adapted(adapt(caddy).arg(&caddy.caddyfile).run(self))
     }
 
     /// The configuration that a text means, if it were the Caddyfile. Relative imports in it are
@@ -65,13 +62,9 @@ impl Reader {
     ///
     /// # Errors
     /// With Caddy's own words if it means nothing.
-    pub fn caddy_adapt_text(&self, text: &str) -> Result<Value> {
-        adapted(
-            Cmd::new("caddy")
-                .args(["adapt", "--adapter", "caddyfile", "--config", "/dev/stdin"])
-                .stdin_text(text)
-                .run(self),
-        )
+    pub fn caddy_adapt_text(&self, caddy: &Caddy, text: &str) -> Result<Value> {
+        let file = memory_file(text)?;
+        adapted(adapt(caddy).arg("/dev/stdin").stdin_file(file).run(self))
     }
 
     /// The configuration that Caddy runs, from its admin endpoint.
@@ -111,6 +104,21 @@ impl Writer<'_> {
     pub fn caddy_reload(&self) -> Result<()> {
         self.unit_job(Manager::System, "reload", &[UNIT], Duration::from_secs(60))
     }
+}
+
+// As the user that Caddy runs as: as root it would leave a folder in root's home behind.
+fn adapt(caddy: &Caddy) -> Cmd {
+    Cmd::new("caddy").user(&caddy.user).args(["adapt", "--adapter", "caddyfile", "--config"])
+}
+
+// A pipe of root's could not be opened by name as another user; a file in memory can.
+fn memory_file(text: &str) -> Result<File> {
+    let fail = |error: std::io::Error| Failure::new("preparing a trial for", "caddy", error);
+    let fd = rustix::fs::memfd_create("caddyfile", rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(|errno| fail(errno.into()))?;
+    let mut file = File::from(fd);
+    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(fail)?;
+    Ok(file)
 }
 
 fn adapted(answer: Result<String>) -> Result<Value> {

@@ -4,23 +4,17 @@
 //! Where a file lies in a folder of another user (PostgreSQL's, Caddy's), the work is done *as*
 //! that user, on a thread of its own: then a planted link leads only where that user could go.
 
-use crate::error::{Cause, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::host::accounts::Account;
-use crate::host::{Reader, Writer};
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, fchown, fstat, fsync,
-    mkdirat, openat2, renameat_with, unlinkat,
+use crate::host::openat::{
+    Trust, as_user, failure, meta, open_dir, open_in, parent_of, put_at, read_at, set_perms, split,
 };
+use crate::host::{Reader, Writer};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, unlinkat};
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
-
-/// Larger than any file that is read whole here.
-const READ_CAP: u64 = 8 << 20;
+use std::path::Path;
 
 /// Owner and mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,149 +88,6 @@ pub enum Put {
     New,
     /// It takes the place of what is there.
     Replace,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// Every parent must be root's and writable by root alone.
-    RootOnly,
-    /// No links, but anybody's folders: good for looking, and for work done as another user.
-    Anybody,
-}
-
-fn failure(doing: &str, path: &Path, cause: impl Into<Cause>) -> Failure {
-    Failure::new(doing, path.display(), cause)
-}
-
-fn resolve() -> ResolveFlags {
-    ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS
-}
-
-fn open_in(dir: &OwnedFd, name: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-    openat2(dir, name, flags | OFlags::CLOEXEC, mode, resolve())
-}
-
-fn trusted(dir: &OwnedFd, shown: &Path) -> Result<()> {
-    let stat = fstat(dir).map_err(|errno| failure("looking at", shown, errno))?;
-    if stat.st_uid == 0 && stat.st_mode & 0o022 == 0 {
-        return Ok(());
-    }
-    Err(failure(
-        "going through",
-        shown,
-        "others than root can change this folder, so root does not use paths through it",
-    )
-    .next(format!("chown root {0} && chmod go-w {0}", shown.display())))
-}
-
-/// Opens a folder component by component. `None`: it does not exist.
-fn open_dir(path: &Path, trust: Trust) -> Result<Option<OwnedFd>> {
-    let root =
-        rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| failure("opening", Path::new("/"), errno))?;
-    let mut dir = root;
-    let mut shown = std::path::PathBuf::from("/");
-    for component in path.components() {
-        let name = match component {
-            Component::RootDir => continue,
-            Component::Normal(name) => Path::new(name),
-            _ => return Err(failure("opening", path, "only absolute paths without '..' are used")),
-        };
-        if trust == Trust::RootOnly {
-            trusted(&dir, &shown)?;
-        }
-        shown.push(name);
-        dir = match open_in(&dir, name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()) {
-            Ok(next) => next,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => {
-                return Err(failure(
-                    "opening",
-                    &shown,
-                    "it is a symbolic link, which root does not follow",
-                )
-                .next(format!("replace the link by a folder: ls -ld {}", shown.display())));
-            }
-            Err(errno) => return Err(failure("opening", &shown, errno)),
-        };
-    }
-    if trust == Trust::RootOnly {
-        trusted(&dir, &shown)?;
-    }
-    Ok(Some(dir))
-}
-
-fn split(path: &Path) -> Result<(&Path, &Path)> {
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => Ok((parent, Path::new(name))),
-        _ => Err(failure("opening", path, "it has no parent folder")),
-    }
-}
-
-fn parent_of(path: &Path, trust: Trust) -> Result<(OwnedFd, &Path)> {
-    let (parent, name) = split(path)?;
-    match open_dir(parent, trust)? {
-        Some(dir) => Ok((dir, name)),
-        None => Err(failure("opening", parent, Errno::NOENT)),
-    }
-}
-
-fn meta(stat: &Stat) -> Meta {
-    Meta {
-        kind: FileType::from_raw_mode(stat.st_mode),
-        perms: Perms { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
-        modified: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
-    }
-}
-
-fn read_at(path: &Path, trust: Trust) -> Result<Option<FileNow>> {
-    let (parent, name) = split(path)?;
-    let Some(dir) = open_dir(parent, trust)? else { return Ok(None) };
-    // NONBLOCK: a planted fifo must not make root wait.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = match open_in(&dir, name, flags, Mode::empty()) {
-        Ok(fd) => fd,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => {
-            return Err(failure(
-                "reading",
-                path,
-                "it is a symbolic link, which root does not follow",
-            ));
-        }
-        Err(errno) => return Err(failure("reading", path, errno)),
-    };
-    let stat = fstat(&fd).map_err(|errno| failure("reading", path, errno))?;
-    let meta = meta(&stat);
-    if meta.kind != FileType::RegularFile {
-        return Err(failure("reading", path, "it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::from(fd)
-        .take(READ_CAP)
-        .read_to_end(&mut bytes)
-        .map_err(|error| failure("reading", path, error))?;
-    Ok(Some(FileNow { meta, bytes }))
-}
-
-/// Runs `work` as another user: id, group and no other groups, on a thread that ends after it.
-fn as_user<T: Send>(account: &Account, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let become_user = || -> rustix::io::Result<()> {
-        let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-        rustix::thread::set_thread_groups(&[gid])?;
-        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-        rustix::thread::set_thread_res_uid(uid, uid, uid)
-    };
-    let doing = |cause: Cause| Failure::new("working as the user", &account.name, cause);
-    std::thread::scope(|scope| {
-        scope
-            .spawn(|| {
-                become_user().map_err(|errno| doing(errno.into()))?;
-                work()
-            })
-            .join()
-            .unwrap_or_else(|_| Err(doing("the thread ended early".into())))
-    })
 }
 
 impl Reader {
@@ -320,7 +171,7 @@ impl Writer<'_> {
     /// # Errors
     /// If the path is untrusted, the disk is full, or it exists and should not.
     pub fn put(&self, path: &Path, bytes: &[u8], perms: Perms, put: Put) -> Result<()> {
-        put_at(path, bytes, Some(perms), put, Trust::RootOnly)
+        put_at(path, bytes, perms, put, Trust::RootOnly)
     }
 
     /// Replaces a file in a folder of another user, as that user; its mode is kept.
@@ -329,7 +180,7 @@ impl Writer<'_> {
     /// If that user cannot write there.
     pub fn put_as(&self, account: &Account, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         let perms = Perms { uid: account.uid, gid: account.gid, mode };
-        as_user(account, || put_at(path, bytes, Some(perms), Put::Replace, Trust::Anybody))
+        as_user(account, || put_at(path, bytes, perms, Put::Replace, Trust::Anybody))
     }
 
     /// Removes a file; that it is gone already is fine.
@@ -358,92 +209,5 @@ impl Writer<'_> {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failure("removing the folder", path, errno)),
         }
-    }
-}
-
-fn set_perms(fd: &OwnedFd, perms: Perms) -> rustix::io::Result<()> {
-    fchown(fd, Some(Uid::from_raw(perms.uid)), Some(Gid::from_raw(perms.gid)))?;
-    fchmod(fd, Mode::from_raw_mode(perms.mode))
-}
-
-fn put_at(path: &Path, bytes: &[u8], perms: Option<Perms>, put: Put, trust: Trust) -> Result<()> {
-    let (dir, name) = parent_of(path, trust)?;
-    let fail = |cause: Cause| failure("writing", path, cause);
-    let prefix = format!(".{}.authentik-install-", name.display());
-    sweep(&dir, &prefix);
-    let temp = format!("{prefix}{}", std::process::id());
-    let temp = Path::new(&temp);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-    let fd = open_in(&dir, temp, flags, Mode::from_raw_mode(0o600)).map_err(|e| fail(e.into()))?;
-    let written = (|| -> std::io::Result<()> {
-        if let Some(perms) = perms {
-            set_perms(&fd, perms)?;
-        }
-        let mut file = File::from(fd);
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let flags = match put {
-            Put::New => RenameFlags::NOREPLACE,
-            Put::Replace => RenameFlags::empty(),
-        };
-        renameat_with(&dir, temp, &dir, name, flags)?;
-        fsync(&dir)?;
-        Ok(())
-    })();
-    written.map_err(|error| {
-        // The name is ours alone; if even this fails the next write sweeps it.
-        let _ = unlinkat(&dir, temp, AtFlags::empty());
-        fail(error.into())
-    })
-}
-
-/// Removes what a killed run left half-written. The lock is held, so nobody is writing it now.
-fn sweep(dir: &OwnedFd, prefix: &str) {
-    let Ok(entries) = rustix::fs::Dir::read_from(dir) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_bytes().starts_with(prefix.as_bytes()) {
-            let _ = unlinkat(dir, entry.file_name(), AtFlags::empty());
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests make what the code must find")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_not_followed() {
-        let dir =
-            std::env::temp_dir().join(format!("authentik-install-test-{}", std::process::id()));
-        std::fs::create_dir_all(dir.join("real")).unwrap();
-        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
-        assert!(open_dir(&dir.join("real"), Trust::Anybody).unwrap().is_some());
-        assert!(open_dir(&dir.join("link"), Trust::Anybody).is_err());
-        assert!(open_dir(&dir.join("none"), Trust::Anybody).unwrap().is_none());
-        assert!(open_dir(&dir.join("../x"), Trust::Anybody).is_err());
-        // The temporary folder is everybody's, so root's own files are never put below it.
-        assert!(open_dir(&dir, Trust::RootOnly).is_err());
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn a_write_is_whole_and_sweeps_what_was_left() {
-        let dir =
-            std::env::temp_dir().join(format!("authentik-install-put-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("f");
-        std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join(".f.authentik-install-1"))
-            .unwrap();
-        put_at(&path, b"one", None, Put::New, Trust::Anybody).unwrap();
-        assert!(put_at(&path, b"two", None, Put::New, Trust::Anybody).is_err());
-        put_at(&path, b"three", None, Put::Replace, Trust::Anybody).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"three");
-        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -35,7 +35,7 @@ impl Resource for CaddyLoaded {
         if host.stat(&self.proxy.site)?.is_none() {
             return Ok(Seen::After(self.site.clone()));
         }
-        let written = host.caddy_adapt(&self.proxy.caddy.caddyfile)?;
+        let written = host.caddy_adapt(&self.proxy.caddy)?;
         Ok(Seen::Now(host.caddy_running(&written)? == written))
     }
 

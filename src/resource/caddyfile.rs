@@ -48,6 +48,12 @@ impl Caddyfile {
             .then(|| block::insert(text, &[line], Place::Last))
     }
 
+    // The import of a folder that is still empty would pass anywhere, also inside somebody's site:
+    // so it is tried with a site in its place.
+    fn with_a_site(&self, text: &str) -> String {
+        block::insert(text, &[&format!("{} {{", self.domain), "}"], Place::Last)
+    }
+
     // Where our name is served already, as a person can find it.
     fn taken(&self, adapted: &Value, text: &str) -> Option<String> {
         if !serves(adapted, self.domain.as_str()) {
@@ -98,7 +104,8 @@ impl Resource for Caddyfile {
         let path = &self.proxy.caddy.caddyfile;
         let Some(file) = host.read(path)? else { return Ok(Seen::Now(None)) };
         let text = file.text()?;
-        let adapted = host.caddy_adapt(path);
+        let caddy = &self.proxy.caddy;
+        let adapted = host.caddy_adapt(caddy);
         let mut found =
             Found { file, text, broken: None, taken: None, diverged: false, refused: None };
         match adapted {
@@ -107,9 +114,12 @@ impl Resource for Caddyfile {
                 found.taken = self.taken(&adapted, &found.text);
                 found.diverged = host.caddy_running(&adapted)? != adapted;
                 // Only where the text can be judged apart from its folder.
-                let alone = host.caddy_adapt_text(&found.text).is_ok();
-                if let (true, Some(new)) = (alone, self.wanted(&found.text)) {
-                    found.refused = host.caddy_adapt_text(&new).err().map(|f| f.summary());
+                let alone = host.caddy_adapt_text(caddy, &found.text).is_ok();
+                if alone && self.wanted(&found.text).is_some() {
+                    found.refused = host
+                        .caddy_adapt_text(caddy, &self.with_a_site(&found.text))
+                        .err()
+                        .map(|f| f.summary());
                 }
             }
             Ok(_) => {}
@@ -161,7 +171,7 @@ impl Resource for Caddyfile {
         let path = &self.proxy.caddy.caddyfile;
         let perms = act.old.meta.perms;
         host.put(path, act.new.as_bytes(), perms, Put::Replace)?;
-        if let Err(failure) = host.caddy_adapt(path) {
+        if let Err(failure) = host.caddy_adapt(&self.proxy.caddy) {
             host.put(path, &act.old.bytes, perms, Put::Replace)?;
             return Err(Failure::new("changing", path.display(), failure.summary())
                 .next(format!("the old {} is back; put braces around its sites", path.display())));

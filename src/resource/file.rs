@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::event::Sink;
+use crate::host::caddy::Caddy;
 use crate::host::files::{FileNow, Perms, Put, sha256};
 use crate::host::{Reader, Writer};
 use crate::resource::directory::Wanted;
@@ -30,7 +31,7 @@ pub enum Trial {
     /// Podman's unit generator, with all files that belong together.
     Quadlet(Arc<quadlet::Set>),
     /// Caddy.
-    Caddy,
+    Caddy(Caddy),
 }
 
 impl Trial {
@@ -38,7 +39,7 @@ impl Trial {
         match self {
             Trial::None => Ok(()),
             Trial::Quadlet(set) => set.pass(host),
-            Trial::Caddy => host.caddy_adapt_text(text).map(drop),
+            Trial::Caddy(caddy) => host.caddy_adapt_text(caddy, text).map(drop),
         }
     }
 }

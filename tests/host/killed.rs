@@ -1,0 +1,74 @@
+//! Killed at any moment, the next run finishes.
+
+use crate::lab::{DOMAIN, Host, outside};
+
+/// SIGKILL at the n-th write into place or program start, ten times on one host, each run going on
+/// where the one before was killed; then the host is as a clean one.
+#[test]
+fn ten_kills_and_one_more_run() {
+    let host = Host::boot("full");
+    let mut killed = 0;
+    // strace counts each thread's own calls; all of these are made by the main one.
+    for (syscall, when) in [
+        ("renameat2", 1),
+        ("clone", 110),
+        ("renameat2", 6),
+        ("fsync", 8),
+        ("renameat2", 6),
+        ("clone", 120),
+        ("renameat2", 7),
+        ("fsync", 9),
+        ("renameat2", 5),
+        ("renameat2", 6),
+    ] {
+        let mut args: Vec<String> = [
+            "strace",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={syscall}"),
+            "-e",
+            &format!("inject={syscall}:signal=SIGKILL:when={when}"),
+        ]
+        .map(String::from)
+        .to_vec();
+        args.extend(host.enter());
+        args.extend(
+            [
+                "/var/lib/lab/authentik-install",
+                "install",
+                "--yes",
+                "--domain",
+                DOMAIN,
+                "--tls",
+                "internal",
+                "--image-archive",
+                "/var/lib/lab/image.tar",
+                "--deadline",
+                "120",
+            ]
+            .map(String::from),
+        );
+        let answer = outside(&args);
+        killed += u32::from(answer.code != 0);
+    }
+    assert!(killed >= 10, "only {killed} runs were killed");
+    host.install(&[]).exits(0);
+    host.install(&[]).exits(0).says("nothing had to be changed");
+    assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
+    assert_eq!(host.sh("find / -xdev -name '*.authentik-install-*' -not -path '/proc/*'"), "");
+    let ledger: serde_json::Value =
+        serde_json::from_str(&host.sh("cat /var/lib/authentik-install/ledger.json")).unwrap();
+    for id in [
+        "user:authentik",
+        "role:authentik",
+        "database:authentik",
+        "linger:authentik",
+        "secret:/etc/authentik/secrets/secret_key",
+        "file:/etc/caddy/authentik.d/authentik.caddyfile",
+    ] {
+        assert!(ledger["claims"][id].is_object(), "{id} is not claimed: {ledger}");
+    }
+    assert_eq!(host.sh("grep -c ^authentik: /etc/subuid").trim(), "1");
+}

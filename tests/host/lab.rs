@@ -1,0 +1,255 @@
+//! A booted Debian of its own for each test, thrown away when the test ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub const DOMAIN: &str = "auth.lab.example";
+
+/// What a program answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Answer {
+    fn of(output: Output) -> Self {
+        Answer {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails the test unless the program ended with this code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- out\n{}\n--- err\n{}", self.out, self.err);
+        self
+    }
+
+    /// Fails the test unless one of the two streams holds this text.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        let both = format!("{}\n{}", self.out, self.err);
+        assert!(both.contains(text), "no {text:?} in\n{both}");
+        self
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn lab(args: &[&str]) -> Answer {
+    let output = Command::new(root().join("tests/lab/lab")).args(args).output();
+    Answer::of(output.expect("tests/lab/lab runs"))
+}
+
+/// The released static binary, as `dist/build` makes it.
+pub fn binary() -> PathBuf {
+    let arch = std::env::consts::ARCH;
+    let path = root().join(format!("target/{arch}-unknown-linux-musl/release/authentik-install"));
+    assert!(
+        path.is_file(),
+        "{} is missing: run dist/build, or all tests by tests/run",
+        path.display()
+    );
+    path
+}
+
+/// The stand-in image, as an archive.
+fn image() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let output = Command::new(root().join("tests/host/image/build")).output().expect("builds");
+        Answer::of(output).exits(0).out.trim().into()
+    })
+}
+
+/// A booted host.
+pub struct Host {
+    pub name: String,
+}
+
+impl Host {
+    /// A fresh one: `full` has all that authentik is built on, `bare` is a minimal system.
+    pub fn boot(base: &str) -> Self {
+        Host::up(&["--base", base])
+    }
+
+    /// A fresh one with a public address, 198.51.100.5.
+    pub fn with_network() -> Self {
+        Host::up(&["--network"])
+    }
+
+    /// One with authentik installed; the first caller installs it, all others get a copy.
+    pub fn installed() -> Self {
+        static SNAPSHOT: OnceLock<String> = OnceLock::new();
+        let snapshot = SNAPSHOT.get_or_init(|| {
+            let name = format!("installed-{}", std::process::id());
+            let host = Host::boot("full");
+            host.install(&["--acme-email", "acme@example.com"]).exits(0);
+            lab(&["off", &host.name]).exits(0);
+            lab(&["save", &host.name, &name]).exits(0);
+            name
+        });
+        let host = Host::up(&["--from", snapshot]);
+        host.wait_ready();
+        host
+    }
+
+    fn up(args: &[&str]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("t{}-{}", std::process::id() % 100_000, NEXT.fetch_add(1, Ordering::Relaxed));
+        let owner = std::process::id().to_string();
+        let mut all = vec!["up", &name, "--owner", &owner];
+        all.extend(args);
+        lab(&all).exits(0);
+        let host = Host { name };
+        let shared = host.folder("varlib").join("lab");
+        std::fs::create_dir_all(&shared).expect("a folder for the test's files");
+        std::fs::copy(binary(), shared.join("authentik-install")).expect("the binary goes in");
+        if !shared.join("image.tar").exists() {
+            std::fs::hard_link(image(), shared.join("image.tar"))
+                .or_else(|_| std::fs::copy(image(), shared.join("image.tar")).map(drop))
+                .expect("the image goes in");
+        }
+        host
+    }
+
+    /// A folder of the host, seen from outside: `upper`, `varlib`.
+    pub fn folder(&self, which: &str) -> PathBuf {
+        lab(&["path", &self.name, which]).exits(0).out.trim().into()
+    }
+
+    /// Runs a program inside, as root.
+    pub fn run(&self, args: &[&str]) -> Answer {
+        let mut all = vec!["exec", &self.name, "--"];
+        all.extend(args);
+        lab(&all)
+    }
+
+    /// Runs a line of shell inside, as root, and returns what it printed.
+    #[track_caller]
+    pub fn sh(&self, line: &str) -> String {
+        self.run(&["sh", "-c", line]).exits(0).out
+    }
+
+    /// Runs authentik-install inside.
+    pub fn tool(&self, args: &[&str]) -> Answer {
+        let mut all = vec!["/var/lib/lab/authentik-install"];
+        all.extend(args);
+        self.run(&all)
+    }
+
+    /// `install` with what every test here needs, and more.
+    pub fn install(&self, more: &[&str]) -> Answer {
+        let mut all = vec![
+            "install",
+            "--yes",
+            "--domain",
+            DOMAIN,
+            "--tls",
+            "internal",
+            "--image-archive",
+            "/var/lib/lab/image.tar",
+            "--deadline",
+            "180",
+        ];
+        all.extend(more);
+        self.tool(&all)
+    }
+
+    /// The wrapper that enters this host, for a program run around it (strace).
+    pub fn enter(&self) -> Vec<String> {
+        let leader = lab(&["leader", &self.name]).exits(0).out.trim().to_owned();
+        let ns =
+            ["nsenter", "-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C", "env", "-i", "-C", "/"];
+        let mut all: Vec<String> = ns.iter().map(|word| (*word).to_owned()).collect();
+        all.push("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+        all
+    }
+
+    /// SQL as the administrator.
+    pub fn sql(&self, sql: &str) -> String {
+        let answer = self.run(&[
+            "runuser",
+            "-u",
+            "postgres",
+            "--",
+            "psql",
+            "-XAtqd",
+            "authentik",
+            "-c",
+            sql,
+        ]);
+        answer.exits(0).out.trim().to_owned()
+    }
+
+    /// Podman of the service user.
+    pub fn podman(&self, args: &str) -> Answer {
+        self.run(&["sh", "-c", &format!(
+            "U=$(id -u authentik); exec setpriv --reuid authentik --regid authentik --init-groups \
+             env -i PATH=/usr/bin:/bin HOME=/var/lib/authentik/home XDG_RUNTIME_DIR=/run/user/$U \
+             DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$U/bus podman {args}"
+        )])
+    }
+
+    /// Status of a path, asked through Caddy by the public name.
+    pub fn public(&self, path: &str) -> String {
+        self.sh(&format!(
+            "curl -sS -o /dev/null -w '%{{http_code}}' --cacert /var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt \
+             --resolve {DOMAIN}:443:127.0.0.1 https://{DOMAIN}{path}"
+        ))
+    }
+
+    /// Waits until the login page is there.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        self.sh("for i in $(seq 1 600); do \
+            [ \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9000/if/flow/default-authentication-flow/)\" = 200 ] && exit 0; \
+            sleep 0.2; done; echo 'no login page after 120 s' >&2; exit 1");
+    }
+
+    /// Power cut, then the power is back.
+    pub fn power_cut(&self) {
+        lab(&["cut", &self.name]).exits(0);
+        lab(&["boot", &self.name]).exits(0);
+    }
+
+    /// Everything on disk that the host did not come with: path, mode, owner, size, and a sum of
+    /// each small file. What the system writes by itself all the time is left out.
+    pub fn trace(&self) -> String {
+        let (upper, varlib) = (self.folder("upper"), self.folder("varlib"));
+        let script = format!(
+            "for d in {} {}; do cd $d && find . -xdev \\( -path ./var/log -o -path ./run -o -path ./tmp -o -path ./var/tmp \
+               -o -path ./postgresql -o -path ./lab -o -path ./systemd -o -path ./valkey -o -path ./var/cache \\) -prune \
+               -o \\( -type f -printf '%p %m %U %s\\n' \\) -o \\( -type d -printf '%p %m %U\\n' \\) -o -printf '%p %y %U\\n'; done | sort",
+            upper.display(),
+            varlib.display()
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().expect("find runs");
+        Answer::of(output).exits(0).out
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.run(&["journalctl", "-b", "-n", "60", "--no-pager", "-o", "short"]);
+            eprintln!("--- last lines of the journal of {}\n{}", self.name, log.out);
+        }
+        lab(&["down", &self.name]);
+    }
+}
+
+/// Runs a program outside, as it is.
+pub fn outside(args: &[String]) -> Answer {
+    let (program, rest) = args.split_first().expect("a program");
+    Answer::of(Command::new(program).args(rest).output().expect("it starts"))
+}
