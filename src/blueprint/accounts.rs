@@ -2,6 +2,7 @@
 
 use super::{Steps, group_readable, user_id};
 use crate::facts::Facts;
+use crate::host::files::Perms;
 use crate::resource::directory::{Directory, Wanted};
 use crate::resource::linger::Linger;
 use crate::resource::membership::Membership;
@@ -24,6 +25,9 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     steps.add(SettingsFile { path: paths.settings.clone(), choices: settings.choices() });
     steps.add(folder(&paths.state, Wanted::root(0o755)));
     steps.add(User { name: settings.user.clone(), home: paths.home.clone() });
+    let perms = facts.account.as_ref().map(|a| Perms { uid: a.uid, gid: a.gid, mode: 0o700 });
+    let home = Wanted { perms, owner: format!("{0}:{0}", settings.user), mode: 0o700 };
+    steps.add(folder(&paths.home, home));
     steps.add(Subordinate { user: settings.user.clone() });
     steps.add(Membership { user: settings.user.clone(), group: SOCKET_GROUP.into() });
     steps.add(Linger { user: settings.user.clone() });

@@ -238,7 +238,6 @@ impl Units {
                 .collect(),
             secrets: vec![secret("secret_key"), secret("database_password")],
             bootstrap: places.dropin(),
-            deadline: settings.deadline,
         }
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
 // 2.5 was the first to pass Host and X-Forwarded-* as authentik needs them without being told.
 pub(super) fn caddy(context: &Context) -> Result<Finding> {
     let cure = context.install(|distro| distro.caddy.clone(), "Caddy");
-    let Some(version) = context.host.program_version("caddy", &["version"])? else {
+    let Some(version) = context.host.caddy_version()? else {
         return Ok(Finding::fail("Caddy is not installed", cure));
     };
     if !at_least(&version, &[2, 5]) {

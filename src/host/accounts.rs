@@ -153,18 +153,29 @@ pub fn free_range(in_use: &[SubIds], min: u32, count: u32) -> Option<u32> {
 }
 
 impl Writer<'_> {
-    /// Creates a system user with a group of its name, its home, and subordinate ids.
+    /// Creates a system user with subordinate ids, in a group of its name, which is made too unless
+    /// it exists. The home is named and not made.
     ///
     /// # Errors
     /// If it exists, or `useradd` fails.
-    pub fn create_system_user(&self, name: &str, home: &Path) -> Result<()> {
+    pub fn create_system_user(&self, name: &str, home: &Path, group_exists: bool) -> Result<()> {
+        let group = if group_exists { vec!["--gid", name] } else { vec!["--user-group"] };
         Cmd::new("useradd")
-            .args(["--system", "--user-group", "--create-home", "--add-subids-for-system"])
+            .args(["--system", "--no-create-home", "--add-subids-for-system"])
+            .args(group)
             .args(["--shell", "/usr/sbin/nologin", "--comment", "authentik", "--home-dir"])
             .arg(home)
             .arg(name)
             .run(self)
             .map(drop)
+    }
+
+    /// Creates a system group with this number.
+    ///
+    /// # Errors
+    /// If `groupadd` fails.
+    pub fn create_system_group(&self, name: &str, gid: u32) -> Result<()> {
+        Cmd::new("groupadd").args(["--system", "--gid", &gid.to_string(), name]).run(self).map(drop)
     }
 
     /// Adds a user to a group.

@@ -2,6 +2,7 @@
 
 use crate::error::{Exit, Failure, Result};
 use crate::host::accounts::Account;
+use crate::host::programs::first_version;
 use crate::host::run::{Cmd, find};
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
@@ -24,6 +25,27 @@ pub struct Caddy {
 pub const UNIT: &str = "caddy.service";
 
 impl Reader {
+    /// The version of the `caddy` program; `None` if it is not installed.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn caddy_version(&self) -> Result<Option<String>> {
+        if find("caddy").is_none() {
+            return Ok(None);
+        }
+        // Asked as root even this makes a folder (.step) in root's home.
+        let nobody = match nix::unistd::Uid::effective().is_root() {
+            true => self.account("nobody")?,
+            false => None,
+        };
+        let cmd = Cmd::new("caddy").arg("version");
+        let text = match &nobody {
+            Some(account) => cmd.user(account).run(self)?,
+            None => cmd.run(self)?,
+        };
+        Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
+    }
+
     /// Caddy as its unit describes it, or `None` if there is no such unit.
     ///
     /// # Errors

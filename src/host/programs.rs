@@ -59,7 +59,7 @@ fn listener(line: &str) -> String {
         .to_owned()
 }
 
-fn first_version(text: &str) -> Option<String> {
+pub(in crate::host) fn first_version(text: &str) -> Option<String> {
     text.split(|c: char| c.is_whitespace() || c == '=')
         .map(|word| word.trim_start_matches('v'))
         .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))

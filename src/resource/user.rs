@@ -16,9 +16,17 @@ pub struct User {
     pub home: PathBuf,
 }
 
-/// The user is created.
+/// What it takes.
 #[derive(Debug)]
-pub struct Create;
+pub enum Act {
+    /// The user is missing, and its group too unless a killed run of ours made it.
+    Create {
+        /// Is the group there?
+        group_exists: bool,
+    },
+    /// A killed run of ours made the user and not yet its group.
+    Group(u32),
+}
 
 /// First id of people's accounts on the distributions that we know (login.defs UID_MIN).
 const FIRST_PERSON: u32 = 1000;
@@ -32,7 +40,7 @@ impl User {
 
 impl Resource for User {
     type Found = (Option<Account>, Option<Group>);
-    type Act = Create;
+    type Act = Act;
 
     fn id(&self) -> Id {
         User::id_of(&self.name)
@@ -54,10 +62,10 @@ impl Resource for User {
         Ok(Seen::Now((host.account(&self.name)?, host.group(&self.name)?)))
     }
 
-    fn diff(&self, (account, group): &Self::Found, _: &Standing) -> Verdict<Create> {
+    fn diff(&self, (account, group): &Self::Found, standing: &Standing) -> Verdict<Act> {
         let name = &self.name;
         let Some(account) = account else {
-            if group.is_some() {
+            if group.is_some() && *standing == Standing::Unclaimed {
                 return Verdict::foreign(
                     format!("there is a group {name}, but no user of that name"),
                     format!("if nobody needs it: groupdel {name}"),
@@ -65,7 +73,7 @@ impl Resource for User {
             }
             let home = self.home.display();
             return Verdict::of(vec![Planned::create(
-                Create,
+                Act::Create { group_exists: group.is_some() },
                 format!(
                     "create the system user {name} (home {home}, no login, 65536 subordinate ids)"
                 ),
@@ -90,6 +98,10 @@ impl Resource for User {
                 ),
             );
         }
+        if group.is_none() && account.gid != 0 && *standing != Standing::Unclaimed {
+            let text = format!("create the group {name}");
+            return Verdict::of(vec![Planned::change(Act::Group(account.gid), text)]);
+        }
         if account.gid == 0 || group.as_ref().is_none_or(|group| group.gid != account.gid) {
             return Verdict::foreign(
                 format!("the primary group of the user {name} is not {name}"),
@@ -99,8 +111,13 @@ impl Resource for User {
         Verdict::Converged
     }
 
-    fn apply(&self, host: &Writer<'_>, _: &Create, _: &dyn Sink) -> Result<()> {
-        host.create_system_user(&self.name, &self.home)
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        match act {
+            Act::Create { group_exists } => {
+                host.create_system_user(&self.name, &self.home, *group_exists)
+            }
+            Act::Group(gid) => host.create_system_group(&self.name, *gid),
+        }
     }
 }
 
@@ -124,6 +141,9 @@ mod tests {
         assert!(matches!(is(Some(account(1000, "/h"))), Verdict::Foreign { .. }));
         assert!(matches!(is(Some(account(990, "/home/a"))), Verdict::Foreign { .. }));
         assert!(matches!(is(None), Verdict::Foreign { .. }), "a group alone");
+        let ours = Standing::Claimed(Mark::default());
+        let half = |found| matches!(user.diff(&found, &ours), Verdict::Change(_));
+        assert!(half((None, group.clone())) && half((Some(account(990, "/h")), None)));
         assert!(matches!(user.diff(&(None, None), &Standing::Unclaimed), Verdict::Change(_)));
     }
 }

@@ -21,6 +21,9 @@ pub const LABEL_POD: &str = "io.authentik-install.pod";
 /// Label of a worker that was started with the password of the first start.
 pub const LABEL_BOOTSTRAP: &str = "io.authentik-install.bootstrap";
 
+/// Longest wait until the containers exist: they start at once, whatever they do then.
+const START_LIMIT: Duration = Duration::from_secs(180);
+
 const POD: &str = "authentik-pod.service";
 
 /// The pod and its containers.
@@ -36,8 +39,6 @@ pub struct Workload {
     pub secrets: Vec<PathBuf>,
     /// The drop-in of the first start.
     pub bootstrap: PathBuf,
-    /// Longest wait until the containers exist.
-    pub deadline: Duration,
 }
 
 /// What runs.
@@ -140,7 +141,7 @@ impl Workload {
 
     fn wait(&self, host: &Writer<'_>, account: &Account) -> Result<()> {
         let started = Instant::now();
-        let limit = self.deadline.min(Duration::from_secs(180));
+        let limit = START_LIMIT;
         while started.elapsed() < limit {
             let found = self.look(host, account)?;
             let here = self.containers.iter().all(|(name, _)| {
@@ -253,7 +254,6 @@ mod tests {
             ],
             secrets: vec![],
             bootstrap: "/b".into(),
-            deadline: Duration::from_secs(1),
         }
     }
 

@@ -234,7 +234,7 @@ fn a_deadline_shows_the_log_and_the_next_run_finishes() {
     host.install(&["--deadline", "1"])
         .exits(1)
         .says("journalctl _UID=")
-        .says("applying migrations")
+        .says("waiting to acquire database lock")
         .says("run the same command again");
     host.install(&[]).exits(0);
 }
