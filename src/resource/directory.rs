@@ -6,7 +6,7 @@ use crate::host::files::{Meta, Perms};
 use crate::host::{Reader, Writer};
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict};
 use rustix::fs::FileType;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Owner and mode as they should be: in words always, in numbers once they are known.
 #[derive(Debug, Clone)]
@@ -23,6 +23,25 @@ impl Wanted {
     /// Root's.
     pub fn root(mode: u32) -> Self {
         Wanted { perms: Some(Perms::root(mode)), owner: "root:root".into(), mode }
+    }
+}
+
+impl Wanted {
+    /// What to do about something that is there: `act` if it is ours and differs, nothing if it
+    /// fits or its owner is not known yet.
+    pub fn mend<A>(&self, act: A, path: &Path, now: Perms, standing: &Standing) -> Verdict<A> {
+        let Some(wanted) = self.perms.filter(|wanted| *wanted != now) else {
+            return Verdict::Converged;
+        };
+        let path = path.display();
+        if *standing == Standing::Unclaimed {
+            let Perms { uid, gid, mode } = wanted;
+            return Verdict::foreign(
+                format!("{path} was there before and is {now}, not {self}"),
+                format!("chown {uid}:{gid} {path} && chmod {mode:o} {path}"),
+            );
+        }
+        Verdict::of(vec![Planned::change(act, format!("set {path} from {now} to {self}"))])
     }
 }
 
@@ -90,28 +109,7 @@ impl Resource for Directory {
                 format!("look at it (ls -ld {path}) and move it away"),
             );
         }
-        match self.wanted.perms {
-            Some(wanted) if wanted != meta.perms => {
-                let cure = format!(
-                    "chown {}:{} {path} && chmod {:o} {path}",
-                    wanted.uid, wanted.gid, wanted.mode
-                );
-                if *standing == Standing::Unclaimed {
-                    return Verdict::foreign(
-                        format!(
-                            "{path} was there before and is {}, not {}",
-                            meta.perms, self.wanted
-                        ),
-                        cure,
-                    );
-                }
-                Verdict::of(vec![Planned::change(
-                    Act::Perms,
-                    format!("set {path} from {} to {}", meta.perms, self.wanted),
-                )])
-            }
-            _ => Verdict::Converged,
-        }
+        self.wanted.mend(Act::Perms, &self.path, meta.perms, standing)
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {

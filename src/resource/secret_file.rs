@@ -72,26 +72,13 @@ impl Resource for SecretFile {
                 )]),
             };
         };
-        match self.wanted.perms {
-            _ if meta.kind != FileType::RegularFile => Verdict::foreign(
+        if meta.kind != FileType::RegularFile {
+            return Verdict::foreign(
                 format!("{path} is not a regular file"),
                 format!("look at it (ls -l {path}) and move it away"),
-            ),
-            Some(wanted) if wanted != meta.perms && *standing == Standing::Unclaimed => {
-                Verdict::foreign(
-                    format!("{path} was there before and is {}, not {}", meta.perms, self.wanted),
-                    format!(
-                        "chown {}:{} {path} && chmod {:o} {path}",
-                        wanted.uid, wanted.gid, wanted.mode
-                    ),
-                )
-            }
-            Some(wanted) if wanted != meta.perms => Verdict::of(vec![Planned::change(
-                Act::Perms,
-                format!("set {path} from {} to {}", meta.perms, self.wanted),
-            )]),
-            _ => Verdict::Converged,
+            );
         }
+        self.wanted.mend(Act::Perms, &self.path, meta.perms, standing)
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {

@@ -1,6 +1,6 @@
 //! One command turns a host into a working authentik behind HTTPS.
 
-use crate::lab::{DOMAIN, Host};
+use crate::lab::{DOMAIN, Host, INSTALL};
 
 /// The whole way with a random password, on a host with a public address.
 #[test]
@@ -182,6 +182,10 @@ fn a_given_password_signs_in_and_stands_nowhere() {
         "root@lab.example"
     );
 
+    let told =
+        host.sh("journalctl -t authentik-install F_RESOURCE=user:authentik --no-pager -o cat");
+    assert!(told.contains("changing"), "the journal tells of each change: {told:?}");
+
     let first: serde_json::Value = serde_json::from_str(json.out.lines().next().unwrap()).unwrap();
     assert_eq!(first["format"], 1);
     let last: serde_json::Value = serde_json::from_str(json.out.lines().last().unwrap()).unwrap();
@@ -231,6 +235,11 @@ fn phases_can_be_left_out_and_caught_up() {
 #[test]
 fn a_deadline_shows_the_log_and_the_next_run_finishes() {
     let host = Host::boot("full");
+    // Ctrl-C: what was begun is finished, and the exit code says why it ended.
+    let timeout = ["timeout", "--foreground", "--preserve-status", "-s", "INT", "3"];
+    let tool = ["/var/lib/lab/authentik-install"];
+    let stopped = host.run(&[&timeout[..], &tool[..], &INSTALL[..]].concat());
+    stopped.exits(130).says("run the same command again");
     host.install(&["--deadline", "1"])
         .exits(1)
         .says("journalctl _UID=")

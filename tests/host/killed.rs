@@ -1,6 +1,6 @@
 //! Killed at any moment, the next run finishes.
 
-use crate::lab::{DOMAIN, Host, outside};
+use crate::lab::{Host, INSTALL, outside};
 
 /// SIGKILL at the n-th write into place or program start, ten times on one host, each run going on
 /// where the one before was killed; then the host is as a clean one.
@@ -43,22 +43,8 @@ fn ten_kills_and_one_more_run() {
         .map(String::from)
         .to_vec();
         args.extend(host.enter());
-        args.extend(
-            [
-                "/var/lib/lab/authentik-install",
-                "install",
-                "--yes",
-                "--domain",
-                DOMAIN,
-                "--tls",
-                "internal",
-                "--image-archive",
-                "/var/lib/lab/image.tar",
-                "--deadline",
-                "120",
-            ]
-            .map(String::from),
-        );
+        args.push("/var/lib/lab/authentik-install".into());
+        args.extend(INSTALL.map(String::from));
         let answer = outside(&args);
         killed += u32::from(answer.code != 0);
     }

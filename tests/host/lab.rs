@@ -7,6 +7,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const DOMAIN: &str = "auth.lab.example";
 
+/// What `install` needs on every host here.
+pub const INSTALL: [&str; 10] = [
+    "install",
+    "--yes",
+    "--domain",
+    DOMAIN,
+    "--tls",
+    "internal",
+    "--image-archive",
+    "/var/lib/lab/image.tar",
+    "--deadline",
+    "180",
+];
+
 /// What a program answered.
 #[derive(Debug)]
 pub struct Answer {
@@ -149,18 +163,7 @@ impl Host {
 
     /// `install` with what every test here needs, and more.
     pub fn install(&self, more: &[&str]) -> Answer {
-        let mut all = vec![
-            "install",
-            "--yes",
-            "--domain",
-            DOMAIN,
-            "--tls",
-            "internal",
-            "--image-archive",
-            "/var/lib/lab/image.tar",
-            "--deadline",
-            "180",
-        ];
+        let mut all = INSTALL.to_vec();
         all.extend(more);
         self.tool(&all)
     }

@@ -96,6 +96,15 @@ fn wrong_usage_touches_nothing() {
         .says("/nowhere.tar");
     host.sh("printf 'two\\nlines\\n' >/var/lib/lab/pw");
     host.install(&["--admin-password-file", "/var/lib/lab/pw"]).exits(2).says("more than one line");
+    // On a terminal it shows the plan and asks; a no is a no.
+    let asked = host.run(&["sh", "-c", &format!(
+        "printf 'n\\n' | script -qec '/var/lib/lab/authentik-install install --domain {DOMAIN}' /dev/null"
+    )]);
+    asked
+        .exits(0)
+        .says("create the system user authentik")
+        .says("Go ahead? [y/N]")
+        .says("Nothing was touched.");
     host.sh("mkdir -p /run/authentik-install; touch /run/authentik-install/lock; \
         nohup flock /run/authentik-install/lock sleep 60 >/dev/null 2>&1 & sleep 1");
     host.install(&[]).exits(6).says("another run holds it");

@@ -1,0 +1,86 @@
+//! What the blueprint makes of known settings and facts, as a text to read in review. That the real
+//! programs understand it is proven on booted hosts, where each file is tried before it is written.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use authentik_install::blueprint::{Phase, phase};
+use authentik_install::facts::proxy::Proxy;
+use authentik_install::facts::{Fact, Facts, Ids};
+use authentik_install::host::accounts::Account;
+use authentik_install::host::caddy::Caddy;
+use authentik_install::host::podman::Image;
+use authentik_install::host::postgres::Server;
+use authentik_install::settings::resolve::OneTime;
+use authentik_install::settings::{Input, Settings};
+use std::path::Path;
+use std::time::Duration;
+
+fn account(name: &str, id: u32, home: &str) -> Account {
+    let (home, shell) = (home.into(), "/usr/sbin/nologin".into());
+    Account { name: name.into(), uid: id, gid: id, home, shell }
+}
+
+fn facts() -> Facts {
+    Facts {
+        account: Some(account("authentik", 999, "/var/lib/authentik/home")),
+        container: Some(Ids { uid: 100_999, gid: 100_999 }),
+        postgres: Fact::Known(Server {
+            owner: account("postgres", 101, "/var/lib/postgresql"),
+            socket_dir: "/run/postgresql".into(),
+            port: 5432,
+            version: 170_012,
+            hba_file: "/etc/postgresql/17/main/pg_hba.conf".into(),
+            unit: Some("postgresql@17-main.service".into()),
+            standby: false,
+        }),
+        database_filled: false,
+        image: Some(Image { digest: format!("sha256:{}", "0".repeat(64)) }),
+        proxy: Fact::Known(Proxy {
+            caddy: Caddy {
+                user: account("caddy", 996, "/var/lib/caddy"),
+                caddyfile: "/etc/caddy/Caddyfile".into(),
+            },
+            site: "/etc/caddy/authentik.d/authentik.caddyfile".into(),
+            import: Some("import /etc/caddy/authentik.d/*.caddyfile".into()),
+        }),
+    }
+}
+
+fn settings(text: &str) -> Settings {
+    let once = OneTime {
+        settings_path: "/etc/authentik/install.toml".into(),
+        image_archive: None,
+        admin_password: None,
+        deadline: Duration::from_secs(900),
+    };
+    let input = Input::from_toml(text, Path::new("install.toml")).unwrap();
+    Settings::resolve(Input::default(), input, once).unwrap()
+}
+
+// Every rendered text of a phase, by the resource that writes it.
+fn texts(of: Phase, settings: &Settings) -> String {
+    let mut out = String::new();
+    for step in phase(of, settings, &facts()).unwrap() {
+        let shown = format!("{step:?}");
+        for key in [" text: \"", " dropin: \""] {
+            if let Some((_, rest)) = shown.split_once(key) {
+                let text = rest.split("\", wanted").next().unwrap();
+                let text = text.replace("\\n", "\n").replace("\\t", "\t").replace("\\\"", "\"");
+                out.push_str(&format!("== {}\n{text}\n", step.id()));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn units_of_2026_8() {
+    let settings = settings("domain = \"auth.example.com\"");
+    insta::assert_snapshot!(texts(Phase::Containers, &settings));
+}
+
+#[test]
+fn sites() {
+    let acme = settings("domain = \"auth.example.com\"\n[proxy]\nacme_email = \"a@example.com\"");
+    let internal = settings("domain = \"auth.lan.internal\"\n[proxy]\ntls = \"internal\"");
+    insta::assert_snapshot!(texts(Phase::Proxy, &acme) + &texts(Phase::Proxy, &internal));
+}
