@@ -125,6 +125,14 @@ impl Failure {
         self
     }
 
+    /// Says otherwise what was being done, and to what.
+    #[must_use]
+    pub fn about(mut self, doing: impl Into<String>, target: impl fmt::Display) -> Self {
+        self.0.doing = doing.into();
+        self.0.target = target.to_string();
+        self
+    }
+
     /// Sets the exit code (default [`Exit::Failed`]).
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {

@@ -33,7 +33,10 @@ fn facts() -> Facts {
             standby: false,
         }),
         database_filled: false,
-        image: Some(Image { digest: format!("sha256:{}", "0".repeat(64)) }),
+        image: Some(Image {
+            digest: format!("sha256:{}", "0".repeat(64)),
+            architecture: "amd64".into(),
+        }),
         proxy: Fact::Known(Proxy {
             caddy: Caddy {
                 user: account("caddy", 996, "/var/lib/caddy"),

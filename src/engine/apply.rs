@@ -31,6 +31,7 @@ struct Log<'r, 'lock> {
     host: &'r Writer<'lock>,
     told: &'r dyn Sink,
     ledger: &'r mut Ledger,
+    phase: Phase,
     step: &'r dyn Step,
     done: &'r mut Done,
 }
@@ -39,7 +40,7 @@ impl Hook for Log<'_, '_> {
     fn before(&mut self, change: &Shown) -> Result<()> {
         self.host.check_interrupt()?;
         let id = self.step.id();
-        tracing::info!(resource = %id, change = %change.text, "changing");
+        tracing::info!(phase = self.phase.name(), resource = %id, change = %change.text, "changing");
         let ours = self.ledger.standing(&id) != Standing::Unclaimed;
         // What is ours is claimed anew when it changes: a file's new content becomes a mark.
         let claims = change.kind == Kind::Create || (change.kind == Kind::Change && ours);
@@ -78,7 +79,7 @@ pub fn apply(
         loop {
             let before = done.changes.len();
             let steps = blueprint::phase(*phase, settings, &facts)?;
-            let rests = round(host, steps, told, (&mut ledger, done))?;
+            let rests = round(host, (*phase, steps), told, (&mut ledger, done))?;
             if done.changes.len() > before {
                 facts = Facts::gather(host, settings)?;
             }
@@ -97,7 +98,7 @@ pub fn apply(
 // True: every resource of the phase is as it should be. False: facts changed, begin anew.
 fn round(
     host: &Writer<'_>,
-    steps: Vec<Box<dyn Step>>,
+    (phase, steps): (Phase, Vec<Box<dyn Step>>),
     told: &dyn Sink,
     (ledger, done): (&mut Ledger, &mut Done),
 ) -> Result<bool> {
@@ -106,7 +107,7 @@ fn round(
         let step = step.as_ref();
         let before = done.changes.len();
         let standing = ledger.standing(&step.id());
-        let mut log = Log { host, told, ledger, step, done };
+        let mut log = Log { host, told, ledger, phase, step, done };
         match step.act(host, &standing, told, &mut log)? {
             Outlook::Converged => continue,
             Outlook::After(id) => {

@@ -4,6 +4,7 @@
 //! leave its pause process in our own control group.
 
 use crate::error::{Failure, Result};
+use crate::event::{Event, Sink};
 use crate::host::accounts::Account;
 use crate::host::run::{Arg, Cmd};
 use crate::host::{Reader, Writer};
@@ -18,6 +19,25 @@ pub struct Image {
     /// Digest of its manifest: `sha256:…`.
     #[serde(rename = "Digest")]
     pub digest: String,
+    /// The architecture that it was built for, in Go's words: `amd64`, `arm64`.
+    #[serde(rename = "Architecture", default)]
+    pub architecture: String,
+}
+
+impl Image {
+    /// Can this machine run it?
+    pub fn runs_here(&self) -> bool {
+        self.architecture == architecture()
+    }
+}
+
+/// The architecture of this machine, in Go's words.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// A container, running or not.
@@ -77,10 +97,14 @@ impl Reader {
         if !self.storage_exists(account)? {
             return Ok(None);
         }
-        let filter = format!("reference={name}");
-        let text =
-            podman(account).args(["images", "--format", "json", "--filter", &filter]).run(self)?;
-        Ok(parse_json::<Vec<Image>>("podman images", &text)?.into_iter().next())
+        let output = podman(account).args(["image", "inspect", name]).output(self)?;
+        match output.code {
+            Some(0) => Ok(parse_json::<Vec<Image>>("podman image inspect", &output.out)?
+                .into_iter()
+                .next()),
+            Some(125) if output.err.contains("image not known") => Ok(None),
+            _ => Err(output.failure()),
+        }
     }
 
     /// All containers of the user.
@@ -96,39 +120,107 @@ impl Reader {
     }
 }
 
+// Podman itself asks again when there is no connection, not when the registry says "not now".
+const PULL_PAUSES: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
+
+fn may_pass(said: &str) -> bool {
+    said.contains("unexpected HTTP status: 5") || too_many(said)
+}
+
+fn too_many(said: &str) -> bool {
+    said.contains("toomanyrequests") || said.contains("429")
+}
+
+fn tell(what: &str, told: &dyn Sink) -> impl Fn(&str, Duration) {
+    move |line, elapsed| told.emit(&Event::waiting(what, line, elapsed, PULL_LIMIT))
+}
+
+// What the registry's own words call for.
+fn pull_advice(said: &str, account: &Account) -> String {
+    let offline = "give --image-archive FILE (made elsewhere by: podman save -o FILE IMAGE)";
+    let own = |rest: &str| {
+        let Account { name, uid, .. } = account;
+        format!("runuser -u {name} -- env XDG_RUNTIME_DIR=/run/user/{uid} podman {rest}")
+    };
+    if said.contains("manifest unknown") || said.contains("no image found") {
+        return format!(
+            "choose a --version and --image that the registry has for {}",
+            architecture()
+        );
+    }
+    if said.contains("unauthorized") || said.contains("denied") || said.contains("authentication") {
+        return format!("sign in: {}", own("login REGISTRY"));
+    }
+    if too_many(said) {
+        return format!(
+            "the registry allows no more for now: wait, sign in ({}), or {offline}",
+            own("login REGISTRY")
+        );
+    }
+    format!("check the network and the registry, or {offline}")
+}
+
 impl Writer<'_> {
-    /// Pulls an image into the user's storage.
+    /// Pulls an image into the user's storage. Login, mirror and proxy are Podman's own settings.
     ///
     /// # Errors
-    /// If the registry does not give it, or it takes longer than half an hour.
-    pub fn pull(&self, account: &Account, name: &str) -> Result<()> {
+    /// If the registry does not give it, also when asked again, or it takes longer than half an
+    /// hour.
+    pub fn pull(&self, account: &Account, name: &str, told: &dyn Sink) -> Result<()> {
+        let mut pauses = PULL_PAUSES.iter();
+        loop {
+            let Err(failure) = self.pull_once(account, name, told) else { return Ok(()) };
+            let said = failure.to_string();
+            match pauses.next().filter(|_| may_pass(&said)) {
+                Some(pause) => {
+                    let text =
+                        format!("{}; asking again in {} s", failure.summary(), pause.as_secs());
+                    told.emit(&Event::warning(text));
+                    self.pause(*pause)?;
+                }
+                None => return Err(failure.next(pull_advice(&said, account))),
+            }
+        }
+    }
+
+    fn pull_once(&self, account: &Account, name: &str, told: &dyn Sink) -> Result<()> {
         podman(account)
-            .args(["pull", "--quiet", name])
+            .args(["pull", name])
             .deadline(PULL_LIMIT)
             .interruptible()
-            .next("check the network and the registry, or give --image-archive FILE (made elsewhere by: podman save -o FILE IMAGE)")
-            .run(self)
+            .doing("pulling", name)
+            .run_watched(self, &tell(name, told))
             .map(drop)
     }
 
-    /// Loads an OCI or docker archive into the user's storage and returns the names in it. The
-    /// archive is handed over open, so that user needs no right to its path.
+    /// Loads an OCI or docker archive, compressed or not, into the user's storage and returns the
+    /// names in it. The archive is handed over open, so that user needs no right to its path.
     ///
     /// # Errors
     /// If it is not such an archive.
-    pub fn load(&self, account: &Account, archive: File) -> Result<Vec<String>> {
+    pub fn load(&self, account: &Account, archive: File, told: &dyn Sink) -> Result<Vec<String>> {
         let text = podman(account)
-            .args(["load", "--quiet"])
+            .arg("load")
             .stdin_file(archive)
             .deadline(PULL_LIMIT)
             .interruptible()
+            .doing("loading", "the image archive")
             .next("make the archive again: podman save -o FILE IMAGE")
-            .run(self)?;
+            .run_watched(self, &tell("the image archive", told))?;
         Ok(text
             .lines()
             .filter_map(|line| line.strip_prefix("Loaded image: "))
             .map(|name| name.trim().to_owned())
             .collect())
+    }
+
+    /// Takes a name off an image, and removes the image if that was its last one.
+    ///
+    /// # Errors
+    /// If a container uses it.
+    pub fn remove_image(&self, account: &Account, name: &str) -> Result<()> {
+        podman(account).args(["rmi", name]).doing("removing", name).run(self).map(drop)
     }
 
     /// Runs a program in the user's namespace, where it may act for the ids of the containers.

@@ -3,11 +3,12 @@
 use crate::error::{Cause, Failure, Result};
 use crate::host::Reader;
 use crate::host::accounts::Account;
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
@@ -69,8 +70,12 @@ pub(in crate::host) struct Cmd {
     input: Input,
     deadline: Duration,
     interruptible: bool,
+    doing: Option<(String, String)>,
     next: Option<String>,
 }
+
+/// Told, while a program runs, its last line on standard error and for how long it has run.
+pub(in crate::host) type Watch<'w> = &'w dyn Fn(&str, Duration);
 
 /// What a program answered.
 #[derive(Debug)]
@@ -95,6 +100,7 @@ impl Cmd {
             input: Input::Nothing,
             deadline: Duration::from_secs(30),
             interruptible: false,
+            doing: None,
             next: None,
         }
     }
@@ -142,7 +148,13 @@ impl Cmd {
         self
     }
 
-    /// What to say if it fails.
+    /// What it is run for, said if it fails. Default: that it runs.
+    pub fn doing(mut self, doing: &str, target: &str) -> Self {
+        self.doing = Some((doing.to_owned(), target.to_owned()));
+        self
+    }
+
+    /// What to do next, said if it fails.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
@@ -153,15 +165,28 @@ impl Cmd {
     /// # Errors
     /// If it cannot be started, does not end in time, or ends with something else than 0.
     pub fn run(self, host: &Reader) -> Result<String> {
-        let next = self.next.clone();
-        let output = self.output(host)?;
-        if output.code == Some(0) {
-            return Ok(output.out);
-        }
-        let failure = output.failure();
-        Err(match next {
-            Some(next) => failure.next(next),
-            None => failure,
+        self.run_watched(host, &|_, _| ())
+    }
+
+    /// Like [`Cmd::run`], and tells every second how it goes.
+    ///
+    /// # Errors
+    /// As [`Cmd::run`].
+    pub fn run_watched(self, host: &Reader, watch: Watch<'_>) -> Result<String> {
+        let (doing, next) = (self.doing.clone(), self.next.clone());
+        let ended = self.start(host, watch).and_then(|output| match output.code {
+            Some(0) => Ok(output.out),
+            _ => Err(output.failure()),
+        });
+        ended.map_err(|failure| {
+            let failure = match doing {
+                Some((doing, target)) => failure.about(doing, target),
+                None => failure,
+            };
+            match next {
+                Some(next) => failure.next(next),
+                None => failure,
+            }
         })
     }
 
@@ -170,11 +195,15 @@ impl Cmd {
     /// # Errors
     /// If it cannot be started or does not end in time.
     pub fn output(self, host: &Reader) -> Result<Output> {
+        self.start(host, &|_, _| ())
+    }
+
+    fn start(self, host: &Reader, watch: Watch<'_>) -> Result<Output> {
         let program = find(&self.program).ok_or_else(|| {
             Failure::new("starting", &self.program, "it is not installed")
                 .next("authentik-install check")
         })?;
-        host.runtime.block_on(self.execute(program, host))
+        host.runtime.block_on(self.execute(program, host, watch))
     }
 
     fn command(&self, program: &Path) -> tokio::process::Command {
@@ -208,9 +237,10 @@ impl Cmd {
         command
     }
 
-    async fn execute(self, path: PathBuf, host: &Reader) -> Result<Output> {
+    async fn execute(self, path: PathBuf, host: &Reader, watch: Watch<'_>) -> Result<Output> {
         let fail = |cause: Cause| Failure::new("running", &self.program, cause);
         tracing::debug!(program = %self.program, args = ?self.args, "run");
+        let started = Instant::now();
         let mut command = self.command(&path);
         let (bytes, deadline) = (self.input, self.deadline);
         let bytes = match bytes {
@@ -237,10 +267,13 @@ impl Cmd {
             }
         };
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let said = RefCell::new(Vec::new());
         let work = async {
-            let ((), out, err) = tokio::join!(feed, capped(stdout), capped(stderr));
-            (child.wait().await, out, err)
+            let out = RefCell::new(Vec::new());
+            tokio::join!(feed, capped(stdout, &out), capped(stderr, &said));
+            (child.wait().await, text(&out), text(&said))
         };
+        let work = ticked(work, || watch(last_line(&text(&said)), started.elapsed()));
         let ended = tokio::select! {
             done = tokio::time::timeout(deadline, work) => done.map_err(|_| fail(Cause::Deadline(deadline))),
             stop = host.interrupt.raised(), if self.interruptible => Err(stop),
@@ -276,17 +309,34 @@ impl Output {
     }
 }
 
-async fn capped(pipe: Option<impl AsyncRead + Unpin>) -> String {
-    let mut kept = Vec::new();
-    if let Some(mut pipe) = pipe {
-        let mut chunk = vec![0_u8; 16 << 10];
-        while let Ok(count) = pipe.read(&mut chunk).await {
-            let Some(read) = chunk.get(..count).filter(|read| !read.is_empty()) else { break };
-            let room = OUTPUT_CAP.saturating_sub(kept.len());
-            kept.extend_from_slice(read.get(..room.min(count)).unwrap_or_default());
+async fn capped(pipe: Option<impl AsyncRead + Unpin>, kept: &RefCell<Vec<u8>>) {
+    let Some(mut pipe) = pipe else { return };
+    let mut chunk = vec![0_u8; 16 << 10];
+    while let Ok(count) = pipe.read(&mut chunk).await {
+        let Some(read) = chunk.get(..count).filter(|read| !read.is_empty()) else { break };
+        let mut kept = kept.borrow_mut();
+        let room = OUTPUT_CAP.saturating_sub(kept.len());
+        kept.extend_from_slice(read.get(..room.min(count)).unwrap_or_default());
+    }
+}
+
+fn text(bytes: &RefCell<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&bytes.borrow()).into_owned()
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+// Runs to the end, and calls `tick` every second until then.
+async fn ticked<T>(work: impl Future<Output = T>, tick: impl Fn()) -> T {
+    tokio::pin!(work);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(1), &mut work).await {
+            Ok(done) => return done,
+            Err(_) => tick(),
         }
     }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 async fn end_group(group: Option<u32>) {

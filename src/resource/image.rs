@@ -8,7 +8,7 @@ use crate::host::{Reader, Writer};
 use crate::resource::linger::Linger;
 use crate::resource::user::User;
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An image by name and tag.
 #[derive(Debug)]
@@ -68,15 +68,45 @@ impl Resource for Image {
 
     fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Bring> {
         match found {
-            Some(_) => Verdict::Converged,
+            Some(image) if image.runs_here() => Verdict::Converged,
+            Some(image) => Verdict::of(vec![Planned::change(
+                Bring,
+                format!("{}: the one that is here is for {}", self.aim(), image.architecture),
+            )]),
             None => Verdict::of(vec![Planned::create(Bring, self.aim())]),
         }
     }
 
-    fn apply(&self, host: &Writer<'_>, _: &Bring, _: &dyn Sink) -> Result<()> {
+    fn apply(&self, host: &Writer<'_>, _: &Bring, told: &dyn Sink) -> Result<()> {
         let account = self.account(host)?;
-        let Some(path) = &self.archive else { return host.pull(&account, &self.name) };
-        let names = host.load(&account, host.open_named(path)?)?;
+        match &self.archive {
+            None => host.pull(&account, &self.name, told)?,
+            Some(path) => self.load(host, &account, path, told)?,
+        }
+        match host.image(&account, &self.name)? {
+            Some(image) if !image.runs_here() => {
+                host.remove_image(&account, &self.name)?;
+                let (here, there) = (podman::architecture(), image.architecture);
+                Err(Failure::new("bringing", &self.name, format!("it is for {there}, this machine is {here}"))
+                    .next(format!("give the image for {here} (made elsewhere by: podman pull --arch {here} IMAGE; podman save -o FILE IMAGE)")))
+            }
+            // That it is there at all is looked at by the engine.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Image {
+    fn load(
+        &self,
+        host: &Writer<'_>,
+        account: &Account,
+        path: &Path,
+        told: &dyn Sink,
+    ) -> Result<()> {
+        let names = host
+            .load(account, host.open_named(path)?, told)
+            .map_err(|failure| failure.about("loading", path.display()))?;
         if names.contains(&self.name) {
             return Ok(());
         }

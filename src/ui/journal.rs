@@ -5,7 +5,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sends events of this run to journald, where there is one:
-/// `journalctl -t authentik-install`, field `F_RESOURCE`.
+/// `journalctl -t authentik-install`, fields `F_PHASE` and `F_RESOURCE`.
 pub fn start() {
     if let Ok(layer) = tracing_journald::layer() {
         let layer = layer.with_syslog_identifier("authentik-install".into());

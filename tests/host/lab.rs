@@ -1,5 +1,6 @@
 //! A booted Debian of its own for each test, thrown away when the test ends.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -54,11 +55,11 @@ impl Answer {
     }
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn lab(args: &[&str]) -> Answer {
+pub fn lab(args: &[&str]) -> Answer {
     let output = Command::new(root().join("tests/lab/lab")).args(args).output();
     Answer::of(output.expect("tests/lab/lab runs"))
 }
@@ -75,13 +76,17 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// The stand-in image, as an archive.
-fn image() -> &'static Path {
+/// The stand-in image of a version, as an archive.
+pub fn image(version: &str) -> PathBuf {
+    let build = root().join("tests/host/image/build");
+    let output = Command::new(build).arg(version).output().expect("builds");
+    Answer::of(output).exits(0).out.trim().into()
+}
+
+/// That of the newest version, which every host gets.
+fn newest_image() -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
-    IMAGE.get_or_init(|| {
-        let output = Command::new(root().join("tests/host/image/build")).output().expect("builds");
-        Answer::of(output).exits(0).out.trim().into()
-    })
+    IMAGE.get_or_init(|| image("2026.8.3"))
 }
 
 /// A booted host.
@@ -129,8 +134,8 @@ impl Host {
         std::fs::create_dir_all(&shared).expect("a folder for the test's files");
         std::fs::copy(binary(), shared.join("authentik-install")).expect("the binary goes in");
         if !shared.join("image.tar").exists() {
-            std::fs::hard_link(image(), shared.join("image.tar"))
-                .or_else(|_| std::fs::copy(image(), shared.join("image.tar")).map(drop))
+            std::fs::hard_link(newest_image(), shared.join("image.tar"))
+                .or_else(|_| std::fs::copy(newest_image(), shared.join("image.tar")).map(drop))
                 .expect("the image goes in");
         }
         host
@@ -194,13 +199,22 @@ impl Host {
         answer.exits(0).out.trim().to_owned()
     }
 
-    /// Podman of the service user.
-    pub fn podman(&self, args: &str) -> Answer {
-        self.run(&["sh", "-c", &format!(
+    /// A line of shell as the service user, with its manager within reach.
+    pub fn as_service_user(&self, line: &str) -> Answer {
+        self.run(&[
+            "sh",
+            "-c",
             "U=$(id -u authentik); exec setpriv --reuid authentik --regid authentik --init-groups \
              env -i PATH=/usr/bin:/bin HOME=/var/lib/authentik/home XDG_RUNTIME_DIR=/run/user/$U \
-             DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$U/bus podman {args}"
-        )])
+             DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$U/bus sh -c \"$1\"",
+            "sh",
+            line,
+        ])
+    }
+
+    /// Podman of the service user.
+    pub fn podman(&self, args: &str) -> Answer {
+        self.as_service_user(&format!("exec podman {args}"))
     }
 
     /// Status of a path, asked through Caddy by the public name.
@@ -225,13 +239,15 @@ impl Host {
         lab(&["boot", &self.name]).exits(0);
     }
 
-    /// Everything on disk that the host did not come with: path, mode, owner, size, and a sum of
-    /// each small file. What the system writes by itself all the time is left out.
+    /// Everything on disk that the host did not come with: path, mode, owner and size. What the
+    /// system writes by itself all the time is left out, and so is what each health check of a
+    /// container leaves for a moment.
     pub fn trace(&self) -> String {
         let (upper, varlib) = (self.folder("upper"), self.folder("varlib"));
         let script = format!(
             "for d in {} {}; do cd $d && find . -xdev \\( -path ./var/log -o -path ./run -o -path ./tmp -o -path ./var/tmp \
-               -o -path ./postgresql -o -path ./lab -o -path ./systemd -o -path ./valkey -o -path ./var/cache \\) -prune \
+               -o -path ./postgresql -o -path ./lab -o -path ./systemd -o -path ./valkey -o -path ./var/cache \
+               -o -path '*/overlay-containers/*/userdata' \\) -prune \
                -o \\( -type f -printf '%p %m %U %s\\n' \\) -o \\( -type d -printf '%p %m %U\\n' \\) -o -printf '%p %y %U\\n'; done | sort",
             upper.display(),
             varlib.display()
@@ -239,6 +255,16 @@ impl Host {
         let output = Command::new("sh").args(["-c", &script]).output().expect("find runs");
         Answer::of(output).exits(0).out
     }
+}
+
+/// Fails the test, naming each line that came or went, unless the two traces are equal.
+#[track_caller]
+pub fn assert_same(before: &str, after: &str) {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<String>>();
+    let (before, after) = (lines(before), lines(after));
+    let gone: Vec<&String> = before.difference(&after).collect();
+    let new: Vec<&String> = after.difference(&before).collect();
+    assert!(gone.is_empty() && new.is_empty(), "gone: {gone:#?}\nnew: {new:#?}");
 }
 
 impl Drop for Host {

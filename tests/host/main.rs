@@ -3,9 +3,11 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::indexing_slicing, clippy::print_stderr)]
 
+mod images;
 mod install;
 mod killed;
 mod lab;
+mod lab_itself;
 mod plan;
 mod refused;
 mod survives;

@@ -1,6 +1,6 @@
 //! What `check`, `plan` and a dry run say, and that they write nothing.
 
-use crate::lab::{DOMAIN, Host};
+use crate::lab::{DOMAIN, Host, assert_same};
 
 #[test]
 fn looking_leaves_no_trace() {
@@ -20,7 +20,7 @@ fn looking_leaves_no_trace() {
     assert_eq!(phases, ["accounts", "database", "cache", "containers", "proxy"]);
     host.install(&["--dry-run"]).exits(0);
     host.tool(&["check"]).exits(0);
-    assert_eq!(before, host.trace());
+    assert_same(&before, &host.trace());
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_plan_shows_exactly_what_differs() {
     let host = Host::installed();
     let before = host.trace();
     host.tool(&["plan", "--exit-code"]).exits(0).says("No changes.");
-    assert_eq!(before, host.trace(), "a plan over an installation writes nothing either");
+    assert_same(&before, &host.trace());
 
     host.sh("sed -i s/max-age=63072000/max-age=1/ /etc/caddy/authentik.d/authentik.caddyfile");
     let plan = host.tool(&["plan", "--exit-code", "--diff"]).exits(4);
@@ -49,7 +49,7 @@ fn a_second_run_changes_and_restarts_nothing() {
     let (before, running) = (host.trace(), host.sh(state));
     let containers = host.podman("ps --no-trunc --format '{{.ID}} {{.StartedAt}}'").exits(0).out;
     host.tool(&["install", "--yes"]).exits(0).says("nothing had to be changed");
-    assert_eq!(before, host.trace());
+    assert_same(&before, &host.trace());
     assert_eq!(running, host.sh(state));
     assert_eq!(
         containers,
@@ -82,5 +82,5 @@ fn a_bare_host_is_told_what_to_install() {
         .exits(3)
         .says("Podman is not installed")
         .says("Nothing was touched");
-    assert_eq!(before, host.trace());
+    assert_same(&before, &host.trace());
 }

@@ -1,6 +1,6 @@
 //! Refused before anything is touched, with a message that names the thing and the next command.
 
-use crate::lab::{DOMAIN, Host};
+use crate::lab::{DOMAIN, Host, assert_same};
 
 #[test]
 fn what_is_in_the_way_is_named_and_left_alone() {
@@ -50,7 +50,7 @@ fn what_is_in_the_way_is_named_and_left_alone() {
     host.sh("mkdir -p /etc/caddy/authentik.d; echo 'x.example {\n}' >/etc/caddy/authentik.d/authentik.caddyfile");
     host.install(&[]).exits(3).says("was there before and is not what is needed");
     host.sh("rm -r /etc/caddy/authentik.d");
-    let clean = |text: String| -> Vec<String> {
+    let clean = |text: String| -> String {
         text.lines()
             .filter(|line| {
                 !line.contains("./root")
@@ -60,10 +60,10 @@ fn what_is_in_the_way_is_named_and_left_alone() {
                     && !line.contains("/caddy")
                     && !line.contains("/postgresql/17/main")
             })
-            .map(str::to_owned)
+            .map(|line| format!("{line}\n"))
             .collect()
     };
-    assert_eq!(clean(before), clean(host.trace()), "ten refusals touched nothing");
+    assert_same(&clean(before), &clean(host.trace()));
     host.install(&[]).exits(0);
 }
 
@@ -108,7 +108,7 @@ fn wrong_usage_touches_nothing() {
     host.sh("mkdir -p /run/authentik-install; touch /run/authentik-install/lock; \
         nohup flock /run/authentik-install/lock sleep 60 >/dev/null 2>&1 & sleep 1");
     host.install(&[]).exits(6).says("another run holds it");
-    assert_eq!(before, host.trace());
+    assert_same(&before, &host.trace());
     host.run(&[
         "setpriv",
         "--reuid",
@@ -120,7 +120,7 @@ fn wrong_usage_touches_nothing() {
         "--domain",
         DOMAIN,
     ]);
-    assert_eq!(before, host.trace());
+    assert_same(&before, &host.trace());
 }
 
 #[test]
