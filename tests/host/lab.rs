@@ -225,12 +225,14 @@ impl Host {
         ))
     }
 
-    /// Waits until the login page is there.
+    /// Waits until both services are up and the login page is there.
     #[track_caller]
     pub fn wait_ready(&self) {
         self.sh("for i in $(seq 1 600); do \
-            [ \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9000/if/flow/default-authentication-flow/)\" = 200 ] && exit 0; \
-            sleep 0.2; done; echo 'no login page after 120 s' >&2; exit 1");
+            [ \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9000/if/flow/default-authentication-flow/)\" = 200 ] \
+                && [ \"$(systemctl --user -M authentik@ is-active authentik-server.service authentik-worker.service | uniq)\" = active ] \
+                && exit 0; \
+            sleep 0.2; done; echo 'not both services up and the login page there after 120 s' >&2; exit 1");
     }
 
     /// Power cut, then the power is back.
