@@ -1,8 +1,9 @@
 //! The command line: what can be typed, and nothing else.
 
 use crate::blueprint::Phase;
+use crate::error::{Exit, Failure, Result};
 use crate::names::{Domain, Email, ImageName, PgName, Version};
-use crate::settings::input::{DatabaseInput, Input, ProxyInput, Tls};
+use crate::settings::input::{DatabaseAuth, DatabaseInput, Input, ProxyInput, Tls, UserNamespace};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -38,6 +39,9 @@ pub enum Verb {
     /// Get in as the administrator.
     #[command(subcommand)]
     Admin(Admin),
+    /// Write, show and check the settings.
+    #[command(subcommand)]
+    Settings(SettingsVerb),
 }
 
 /// `check`
@@ -110,6 +114,53 @@ pub struct Link {
     pub config: PathBuf,
 }
 
+/// `settings`
+#[derive(Debug, Subcommand)]
+pub enum SettingsVerb {
+    /// Write an annotated settings file, with every key and its default.
+    #[command(after_help = "Example:\n  authentik-install settings init --domain auth.example.com")]
+    Init(SettingsInit),
+    /// Show every value in effect and where it comes from. No secret is among them.
+    #[command(after_help = "Example:\n  authentik-install settings show")]
+    Show(Box<SettingsShow>),
+    /// Check the settings as `install` would, given secrets too. Changes nothing.
+    #[command(after_help = "Example:\n  authentik-install settings check")]
+    Check(Box<SettingsCheck>),
+}
+
+/// `settings init`
+#[derive(Debug, Args)]
+pub struct SettingsInit {
+    /// The file to write; it must not exist.
+    #[arg(long, value_name = "FILE", env = "AUTHENTIK_INSTALL_CONFIG", default_value = SETTINGS_PATH)]
+    pub config: PathBuf,
+    /// Public host name to write into it.
+    #[arg(long)]
+    pub domain: Option<Domain>,
+    /// Print it instead.
+    #[arg(long)]
+    pub stdout: bool,
+}
+
+/// `settings show`
+#[derive(Debug, Args)]
+pub struct SettingsShow {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `settings check`
+#[derive(Debug, Args)]
+pub struct SettingsCheck {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
 /// Where the settings are.
 pub const SETTINGS_PATH: &str = "/etc/authentik/install.toml";
 
@@ -150,26 +201,76 @@ pub struct SettingsArgs {
     /// Name of the PostgreSQL role [default: authentik].
     #[arg(long, value_name = "NAME", env = "AUTHENTIK_INSTALL_DATABASE_USER")]
     pub database_user: Option<PgName>,
+    /// What the image's user is on this host [default: host].
+    #[arg(long, value_enum, env = "AUTHENTIK_INSTALL_USER_NAMESPACE")]
+    pub user_namespace: Option<UserNamespace>,
+    /// How authentik logs in to PostgreSQL [default: scram].
+    #[arg(long, value_enum, env = "AUTHENTIK_INSTALL_DATABASE_AUTH")]
+    pub database_auth: Option<DatabaseAuth>,
+    /// Install a line that upstream does not mend any more.
+    #[arg(long, env = "AUTHENTIK_INSTALL_ALLOW_UNSUPPORTED_LINE")]
+    pub allow_unsupported_line: bool,
+    /// Install a line newer than this program knows, as if it were the newest known one.
+    #[arg(long, env = "AUTHENTIK_INSTALL_ALLOW_UNKNOWN_LINE")]
+    pub allow_unknown_line: bool,
+    /// Any key of the settings file, as in web.workers=4. Can be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where systemd puts the credentials of a unit.
+    #[arg(long, value_name = "DIR", env = "CREDENTIALS_DIRECTORY", hide = true)]
+    pub credentials_directory: Option<PathBuf>,
     /// Longest wait in seconds for authentik to answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub deadline: u64,
 }
 
 impl SettingsArgs {
-    /// The flags in the shape of the settings file.
-    pub fn input(&self) -> Input {
-        Input {
+    /// The flags in the shape of the settings file; those of their own win over `--set`.
+    ///
+    /// # Errors
+    /// If a `--set` has no such key or value.
+    pub fn input(&self) -> Result<Input> {
+        let flags = Input {
             domain: self.domain.clone(),
             version: self.version.clone(),
             image: self.image.clone(),
-            admin_email: self.admin_email.clone(),
-            proxy: ProxyInput { tls: self.tls, acme_email: self.acme_email.clone() },
+            admin_email: self.admin_email.clone().map(Some),
+            user_namespace: self.user_namespace,
+            allow_unsupported_line: self.allow_unsupported_line.then_some(true),
+            allow_unknown_line: self.allow_unknown_line.then_some(true),
+            proxy: ProxyInput {
+                tls: self.tls,
+                acme_email: self.acme_email.clone().map(Some),
+                ..ProxyInput::default()
+            },
             database: DatabaseInput {
                 name: self.database_name.clone(),
                 user: self.database_user.clone(),
+                auth: self.database_auth,
+                ..DatabaseInput::default()
             },
-        }
+            ..Input::default()
+        };
+        flags.over(&set(&self.set)?)
     }
+}
+
+// Each pair is a line of TOML; a value that is none is taken as text.
+fn set(pairs: &[String]) -> Result<Input> {
+    let mut lines = String::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::new("reading", format!("--set {pair}"), "there is no '='")
+                .next("write it as --set web.workers=4")
+                .exit(Exit::Usage));
+        };
+        let line = match value.parse::<toml_edit::Value>() {
+            Ok(value) => format!("{key} = {value}\n"),
+            Err(_) => format!("{key} = {}\n", toml_edit::Value::from(value)),
+        };
+        lines.push_str(&line);
+    }
+    Input::from_toml(&lines, std::path::Path::new("--set"))
 }
 
 /// A choice of phases.

@@ -1,6 +1,6 @@
 //! `authentik-install`: parse, call the verb, map the end to an exit code.
 
-use authentik_install::cli::{Admin, Cli, Verb};
+use authentik_install::cli::{Admin, Cli, SettingsVerb, Verb};
 use authentik_install::error::{Exit, Failure, Result};
 use authentik_install::host::Reader;
 use authentik_install::host::interrupt::Interrupt;
@@ -31,7 +31,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     let interrupt = Interrupt::listen(runtime.handle())?;
     let (as_json, progress) = match &cli.verb {
         Verb::Install(args) => (args.json && !args.dry_run, !args.no_progress && !args.dry_run),
-        Verb::Check(_) | Verb::Plan(_) | Verb::Admin(_) => (false, false),
+        Verb::Check(_) | Verb::Plan(_) | Verb::Admin(_) | Verb::Settings(_) => (false, false),
     };
     let sink = ui::sink(as_json, progress);
     let host = Reader::new(runtime.handle().clone(), interrupt);
@@ -41,5 +41,8 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Plan(args) => verbs::plan::run(&world, args),
         Verb::Install(args) => verbs::install::run(&world, args),
         Verb::Admin(Admin::Link(args)) => verbs::admin::print_link(&world, args),
+        Verb::Settings(SettingsVerb::Init(args)) => verbs::settings::init(&world, args),
+        Verb::Settings(SettingsVerb::Show(args)) => verbs::settings::show(&world, args),
+        Verb::Settings(SettingsVerb::Check(args)) => verbs::settings::check(&world, args),
     }
 }

@@ -32,7 +32,8 @@ fn facts() -> Facts {
             unit: Some("postgresql@17-main.service".into()),
             standby: false,
         }),
-        database_filled: false,
+        container_before: None,
+        installed: None,
         image: Some(Image {
             digest: format!("sha256:{}", "0".repeat(64)),
             architecture: "amd64".into(),
@@ -56,7 +57,7 @@ fn settings(text: &str) -> Settings {
         deadline: Duration::from_secs(900),
     };
     let input = Input::from_toml(text, Path::new("install.toml")).unwrap();
-    Settings::resolve(Input::default(), input, once).unwrap()
+    Settings::resolve(Input::default(), (input, text), once).unwrap()
 }
 
 // Every rendered text of a phase, by the resource that writes it.
@@ -82,8 +83,31 @@ fn units_of_2026_8() {
 }
 
 #[test]
+fn units_without_a_password() {
+    let settings = settings(
+        "domain = \"auth.example.com:8443\"\nuser_namespace = \"keep-id\"\nhttps_port = 9443\n\
+         media_dir = \"/srv/media\"\n[service]\nenabled = false\n[database]\nauth = \"peer\"\n\
+         [email]\nhost = \"mail.example.com\"\n[env]\nAUTHENTIK_LOG_LEVEL = \"debug\"",
+    );
+    insta::assert_snapshot!(texts(Phase::Containers, &settings));
+}
+
+#[test]
+fn units_of_2025_10() {
+    let settings = settings(
+        "domain = \"auth.example.com\"\nversion = \"2025.10.4\"\nallow_unsupported_line = true",
+    );
+    insta::assert_snapshot!(texts(Phase::Containers, &settings));
+}
+
+#[test]
 fn sites() {
     let acme = settings("domain = \"auth.example.com\"\n[proxy]\nacme_email = \"a@example.com\"");
     let internal = settings("domain = \"auth.lan.internal\"\n[proxy]\ntls = \"internal\"");
-    insta::assert_snapshot!(texts(Phase::Proxy, &acme) + &texts(Phase::Proxy, &internal));
+    let files = settings(
+        "domain = \"auth.example.com:8443\"\n[proxy]\ntls = \"files\"\n\
+         certificate = \"/etc/ssl/a.pem\"\nkey = \"/etc/ssl/a.key\"",
+    );
+    let all = [&acme, &internal, &files].map(|settings| texts(Phase::Proxy, settings));
+    insta::assert_snapshot!(all.concat());
 }

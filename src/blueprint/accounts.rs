@@ -10,26 +10,24 @@ use crate::resource::settings_file::SettingsFile;
 use crate::resource::subids::Subordinate;
 use crate::resource::user::User;
 use crate::settings::Settings;
+use std::path::Path;
 
 /// The group of PostgreSQL's socket.
 const SOCKET_GROUP: &str = "postgres";
 
 pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     let paths = &settings.paths;
-    let folder = |path: &std::path::Path, wanted: Wanted| Directory {
-        path: path.to_owned(),
-        wanted,
-        owner: user_id(settings),
-    };
+    let (user, owner) = (settings.user.to_string(), user_id(settings));
+    let folder = |path: &Path, wanted: Wanted| Directory::new(path, wanted, owner.clone());
     steps.add(folder(&paths.etc, Wanted::root(0o755)));
     steps.add(SettingsFile { path: paths.settings.clone(), choices: settings.choices() });
     steps.add(folder(&paths.state, Wanted::root(0o755)));
-    steps.add(User { name: settings.user.clone(), home: paths.home.clone() });
+    steps.add(User { name: user.clone(), home: paths.home.clone() });
     let perms = facts.account.as_ref().map(|a| Perms { uid: a.uid, gid: a.gid, mode: 0o700 });
-    let home = Wanted { perms, owner: format!("{0}:{0}", settings.user), mode: 0o700 };
+    let home = Wanted { perms, owner: format!("{user}:{user}"), mode: 0o700 };
     steps.add(folder(&paths.home, home));
-    steps.add(Subordinate { user: settings.user.clone() });
-    steps.add(Membership { user: settings.user.clone(), group: SOCKET_GROUP.into() });
-    steps.add(Linger { user: settings.user.clone() });
+    steps.add(Subordinate { user: user.clone() });
+    steps.add(Membership { user: user.clone(), group: SOCKET_GROUP.into() });
+    steps.add(Linger { user });
     steps.add(folder(&paths.secrets, group_readable(settings, facts, 0o750)));
 }

@@ -3,7 +3,10 @@
 mod accounts;
 mod containers;
 mod database;
+mod environment;
 mod proxy;
+mod storage;
+mod units;
 
 use crate::error::{Exit, Failure, Result};
 use crate::facts::{Fact, Facts};
@@ -101,5 +104,5 @@ fn group_readable(settings: &Settings, facts: &Facts, mode: u32) -> Wanted {
 }
 
 fn user_id(settings: &Settings) -> Id {
-    User::id_of(&settings.user)
+    User::id_of(settings.user.as_str())
 }

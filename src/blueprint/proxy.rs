@@ -4,6 +4,7 @@ use super::{Steps, needed, user_id};
 use crate::data::render::{Syntax, render};
 use crate::error::Result;
 use crate::facts::Facts;
+use crate::names::AbsPath;
 use crate::resource::Resource;
 use crate::resource::caddy_loaded::CaddyLoaded;
 use crate::resource::caddyfile::Caddyfile;
@@ -14,12 +15,19 @@ use crate::settings::Settings;
 use minijinja::context;
 
 pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Result<()> {
+    // A server that has never run has no administrator yet: nobody is to find it.
+    if !settings.proxy.enabled || !(settings.service.started || facts.installed.is_some()) {
+        return Ok(());
+    }
     let proxy = needed(&facts.proxy, "Caddy")?;
+    let path = |path: &Option<AbsPath>| path.as_ref().map(|path| path.as_str().to_owned());
     let values = context! {
-        domain => settings.domain.value.as_str(),
-        tls => settings.tls.value.as_str(),
-        acme_email => settings.acme_email.value.as_ref().map(|email| email.as_str()),
-        http_port => settings.http_port,
+        domain => settings.domain.as_str(),
+        tls => settings.proxy.tls.as_str(),
+        acme_email => settings.proxy.acme_email.as_ref().map(|email| email.as_str()),
+        certificate => path(&settings.proxy.certificate),
+        key => path(&settings.proxy.key),
+        http_port => settings.http_port.number(),
     };
     let site = File {
         path: proxy.site.clone(),
@@ -29,20 +37,19 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
     };
     let site_id = site.id();
     if let (Some(_), Some(dir)) = (&proxy.import, proxy.site.parent()) {
-        steps.add(Directory {
-            path: dir.to_owned(),
-            wanted: Wanted::root(0o755),
-            owner: user_id(settings),
-        });
+        steps.add(Directory::new(dir, Wanted::root(0o755), user_id(settings)));
     }
     // The site first: Caddy then judges the import with what it brings.
     steps.add(site);
-    steps.add(Caddyfile { proxy: proxy.clone(), domain: settings.domain.value.clone() });
+    steps.add(Caddyfile { proxy: proxy.clone(), domain: settings.domain.clone() });
     steps.add(CaddyLoaded { proxy: proxy.clone(), site: site_id.clone() });
+    if !settings.service.started {
+        return Ok(());
+    }
     steps.add(Served {
         proxy: proxy.clone(),
-        domain: settings.domain.value.clone(),
-        tls: settings.tls.value,
+        domain: settings.domain.clone(),
+        tls: settings.proxy.tls,
         site: site_id,
     });
     Ok(())

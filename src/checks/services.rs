@@ -90,7 +90,7 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
     let version = context.host.program_version("valkey-server", &["--version"])?;
     let here =
         version.map_or_else(|| "not installed".to_owned(), |version| format!("Valkey {version}"));
-    if !context.release.cache {
+    if !context.release.cache() {
         return Ok(Finding::ok(format!("{here}; authentik {} needs none", context.release.line)));
     }
     let cure = context.install(|distro| distro.valkey.clone(), "Valkey");

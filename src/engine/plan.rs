@@ -76,6 +76,7 @@ impl Plan {
     /// If the host cannot be looked at.
     pub fn make(host: &Reader, settings: &Settings, phases: &[Phase]) -> Result<Self> {
         let facts = Facts::gather(host, settings)?;
+        facts.refuse_other_line(settings)?;
         let ledger = Ledger::read(host)?;
         let mut planned = Vec::new();
         for phase in phases {

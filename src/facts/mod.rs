@@ -2,12 +2,14 @@
 
 pub mod proxy;
 
-use crate::error::Result;
+use crate::data::release::{self, Step};
+use crate::error::{Exit, Failure, Result};
 use crate::host::Reader;
 use crate::host::accounts::{Account, SubIdKind};
 use crate::host::podman::Image;
 use crate::host::postgres::Server;
 use crate::settings::Settings;
+use crate::settings::input::UserNamespace;
 use proxy::Proxy;
 
 /// A thing that was looked for.
@@ -58,10 +60,12 @@ pub struct Facts {
     pub account: Option<Account>,
     /// What the image's user is on the host, once the service user has subordinate ids.
     pub container: Option<Ids>,
+    /// What it would be in the other user namespace mode.
+    pub container_before: Option<Ids>,
     /// The host's PostgreSQL.
     pub postgres: Fact<Server>,
-    /// Does the database hold an installation already?
-    pub database_filled: bool,
+    /// The version of the installation that the database holds, if it holds one.
+    pub installed: Option<String>,
     /// The image in the service user's storage.
     pub image: Option<Image>,
     /// The host's Caddy and where our site belongs.
@@ -74,27 +78,58 @@ impl Facts {
     /// # Errors
     /// If the host's user database cannot be asked. Everything else is told in the facts.
     pub fn gather(host: &Reader, settings: &Settings) -> Result<Self> {
-        let account = host.account(&settings.user)?;
+        let account = host.account(settings.user.as_str())?;
         std::thread::scope(|scope| {
             let postgres = scope.spawn(|| postgres(host, settings));
             let proxy = scope.spawn(|| Fact::of(proxy::look(host)));
-            let container = account.as_ref().map(|a| container_ids(host, a)).transpose()?.flatten();
+            let subordinate = account.as_ref().map(|a| subordinate(host, a)).transpose()?.flatten();
+            let own = account.as_ref().map(|a| Ids { uid: a.uid, gid: a.gid });
+            let (container, container_before) = match settings.user_namespace {
+                UserNamespace::Host => (subordinate, own),
+                UserNamespace::KeepId => (subordinate.and(own), subordinate),
+            };
             let image = match &account {
                 Some(account) if host.manager_runs(account) => {
                     host.image(account, &settings.image_tag())?
                 }
                 _ => None,
             };
-            let lost = || Fact::Unknown("the look ended early".to_owned());
-            let (postgres, database_filled) = postgres.join().unwrap_or((Fact::Absent, false));
+            let (postgres, installed) = postgres.join().unwrap_or_else(|_| (lost(), None));
             let proxy = proxy.join().unwrap_or_else(|_| lost());
-            Ok(Facts { account, container, postgres, database_filled, image, proxy })
+            Ok(Facts { account, container, container_before, postgres, installed, image, proxy })
         })
     }
 }
 
+impl Facts {
+    /// Refuses to put another line, or an older patch, over the installation that is here.
+    ///
+    /// # Errors
+    /// If that was asked for. Nothing was touched.
+    pub fn refuse_other_line(&self, settings: &Settings) -> Result<()> {
+        let Some(here) = &self.installed else { return Ok(()) };
+        let (version, database) = (&settings.version, &settings.database.name);
+        let why = match release::compare(version, here) {
+            Step::Same | Step::Patch => return Ok(()),
+            Step::Older => "an older patch may not know what the newer one has written",
+            Step::OtherLine => "another line migrates the database, for good",
+        };
+        Err(Failure::new(
+            "installing",
+            format!("authentik {version}"),
+            format!("the database {database} holds authentik {here}, and {why}"),
+        )
+        .next(format!("keep it: --version {here}\nNothing was touched."))
+        .exit(Exit::Unfit))
+    }
+}
+
+fn lost<T>() -> Fact<T> {
+    Fact::Unknown("the look ended early".to_owned())
+}
+
 // "host" mode: the pod's user namespace is Podman's own, where id n > 0 is the n-th subordinate id.
-fn container_ids(host: &Reader, account: &Account) -> Result<Option<Ids>> {
+fn subordinate(host: &Reader, account: &Account) -> Result<Option<Ids>> {
     let first = |kind| -> Result<Option<u32>> {
         Ok(host
             .subids(kind)?
@@ -108,22 +143,26 @@ fn container_ids(host: &Reader, account: &Account) -> Result<Option<Ids>> {
     })
 }
 
-fn postgres(host: &Reader, settings: &Settings) -> (Fact<Server>, bool) {
+fn postgres(host: &Reader, settings: &Settings) -> (Fact<Server>, Option<String>) {
     let server = Fact::of(host.postgres());
-    let filled = server.known().is_some_and(|server| {
-        let database = &settings.database.value;
-        let exists: Result<Option<bool>> = host.query(
-            server,
-            "postgres",
-            &format!(
-                "SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = '{database}'))"
-            ),
-        );
-        let filled: Option<bool> = exists.ok().flatten().filter(|exists| *exists).and_then(|_| {
-            let sql = "SELECT to_json(to_regclass('authentik_version_history') IS NOT NULL)";
-            host.query(server, database.as_str(), sql).ok().flatten()
-        });
-        filled.unwrap_or(false)
+    let installed = server.known().and_then(|server| {
+        installed(host, server, settings.database.name.as_str()).unwrap_or_default()
     });
-    (server, filled)
+    (server, installed)
+}
+
+// authentik notes every version that migrated the database.
+fn installed(host: &Reader, server: &Server, database: &str) -> Result<Option<String>> {
+    let exists =
+        format!("SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = '{database}'))");
+    if host.query(server, "postgres", &exists)? != Some(true) {
+        return Ok(None);
+    }
+    let table = "SELECT to_json(to_regclass('authentik_version_history') IS NOT NULL)";
+    if host.query(server, database, table)? != Some(true) {
+        return Ok(None);
+    }
+    let newest =
+        "SELECT to_json(version) FROM authentik_version_history ORDER BY timestamp DESC LIMIT 1";
+    host.query(server, database, newest)
 }

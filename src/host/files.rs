@@ -13,7 +13,9 @@ use crate::host::{Reader, Writer};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Owner and mode.
@@ -119,6 +121,39 @@ impl Reader {
     /// If that user cannot read it.
     pub fn read_as(&self, account: &Account, path: &Path) -> Result<Option<FileNow>> {
         as_user(account, || read_at(path, Trust::Anybody))
+    }
+
+    /// Has this folder no entries? The `lost+found` of a file system's top does not count.
+    ///
+    /// # Errors
+    /// If it cannot be listed.
+    pub fn is_empty_dir(&self, path: &Path) -> Result<bool> {
+        Ok(self.list(path)?.iter().all(|name| name == "lost+found"))
+    }
+
+    /// The newest change of any file in a folder, in nanoseconds since 1970 (UTC); 0 if there is
+    /// none.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub fn newest_in(&self, path: &Path) -> Result<i128> {
+        let mut newest = 0;
+        for name in self.list(path)? {
+            let file = self.stat(&path.join(name))?;
+            newest = newest.max(file.map_or(0, |meta| meta.modified));
+        }
+        Ok(newest)
+    }
+
+    // The names in a folder; one that does not exist has none.
+    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        let Some(dir) = open_dir(path, Trust::Anybody)? else { return Ok(Vec::new()) };
+        let entries = rustix::fs::Dir::read_from(&dir)
+            .and_then(|entries| entries.collect::<std::result::Result<Vec<_>, _>>())
+            .map_err(|errno| failure("listing", path, errno))?;
+        let names = entries.iter().map(|entry| entry.file_name().to_bytes());
+        let names = names.filter(|name| !matches!(*name, b"." | b".."));
+        Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect())
     }
 
     /// Opens a file that the administrator named on the command line: links are followed.

@@ -1,9 +1,10 @@
 //! HTTP as a client: to the server on 127.0.0.1, and through the proxy by its public name.
 
 use crate::error::{Failure, Result};
+use crate::names::Domain;
 use crate::secret::Secret;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Uri;
@@ -21,6 +22,17 @@ pub struct Answer {
     pub powered_by: Option<String>,
     /// The body, cut at 1 MiB.
     pub body: String,
+}
+
+/// Whose certificates are good.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Those of the public authorities.
+    Public,
+    /// Those of one authority, by its root certificate in PEM.
+    Only(Vec<u8>),
+    /// Everybody's.
+    Anybody,
 }
 
 /// A client that talks to one address, whatever name it asks for.
@@ -61,19 +73,20 @@ impl Client {
         Client { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
     }
 
-    /// HTTPS to this machine's port 443 by the public name, checked against the given root in PEM
-    /// or, without one, against the public authorities.
+    /// HTTPS to this machine by the public name.
     ///
     /// # Errors
     /// If the root is not a certificate.
-    pub fn public(domain: &str, root: Option<&[u8]>) -> Result<Self> {
-        let roots = match root {
-            None => RootCerts::WebPki,
-            Some(pem) => {
+    pub fn public(domain: &Domain, trust: &Trust) -> Result<Self> {
+        let tls = TlsConfig::builder();
+        let tls = match trust {
+            Trust::Public => tls.root_certs(RootCerts::WebPki),
+            Trust::Anybody => tls.disable_verification(true),
+            Trust::Only(pem) => {
                 let root = Certificate::from_pem(pem).map_err(|error| {
                     Failure::new("reading", "the root certificate of Caddy", error.to_string())
                 })?;
-                RootCerts::Specific(Arc::new(vec![root]))
+                tls.root_certs(RootCerts::Specific(Arc::new(vec![root])))
             }
         };
         let config = Agent::config_builder()
@@ -82,9 +95,11 @@ impl Client {
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(tls.build())
             .build();
-        let here = Fixed(SocketAddr::from(([127, 0, 0, 1], 443)));
+        // A name is asked for here whatever it resolves to; an address is this machine's own.
+        let host = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let here = Fixed(SocketAddr::new(host, domain.port()));
         let agent = Agent::with_parts(config, DefaultConnector::default(), here);
         Ok(Client { agent, base: format!("https://{domain}") })
     }

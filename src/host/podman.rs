@@ -232,7 +232,7 @@ impl Writer<'_> {
         account: &Account,
         args: impl IntoIterator<Item = A>,
     ) -> Result<()> {
-        podman(account).arg("unshare").args(args).run(self).map(drop)
+        podman(account).arg("unshare").args(args).deadline(PULL_LIMIT).run(self).map(drop)
     }
 
     /// Runs a program in a running container and returns its standard output.

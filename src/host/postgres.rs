@@ -159,6 +159,31 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Logs in over the socket as a system user, without a password.
+    ///
+    /// # Errors
+    /// If `psql` cannot be run.
+    pub fn login_as(
+        &self,
+        server: &Server,
+        account: &Account,
+        database: &str,
+        role: &str,
+    ) -> Result<Login> {
+        let output = Cmd::new("psql")
+            .user(account)
+            .args(["-X", "-q", "-A", "-t", "-w", "-c", "SELECT 1", "-U", role, "-d", database])
+            .args(["-p", &server.port.to_string(), "-h"])
+            .arg(&server.socket_dir)
+            .output(self)?;
+        Ok(match output.code {
+            Some(0) => Login::Accepted,
+            _ => Login::Refused(output.err.trim().to_owned()),
+        })
+    }
+}
+
 impl Writer<'_> {
     /// Runs SQL as the administrator. The text goes in by standard input, never as an argument.
     ///

@@ -56,13 +56,13 @@ impl Caddyfile {
 
     // Where our name is served already, as a person can find it.
     fn taken(&self, adapted: &Value, text: &str) -> Option<String> {
-        if !serves(adapted, self.domain.as_str()) {
+        if !serves(adapted, self.domain.host()) {
             return None;
         }
         let path = self.proxy.caddy.caddyfile.display();
         let line = text.lines().position(|line| {
             let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase();
-            line.contains(self.domain.as_str())
+            line.contains(self.domain.host())
         });
         Some(match line {
             Some(at) => format!("{path}:{}", at + 1),

@@ -60,6 +60,50 @@ pub struct Directory {
     pub wanted: Wanted,
     /// What must be there before its owner is known.
     pub owner: Id,
+    /// What one that somebody else made must be like.
+    pub demand: Demand,
+}
+
+/// What a folder that somebody else made must be like to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// As wanted.
+    Exact,
+    /// The service user can read it.
+    Readable,
+    /// The service user can pass through it.
+    Passable,
+}
+
+impl Directory {
+    /// A folder that must be exactly as wanted, whoever made it.
+    pub fn new(path: &Path, wanted: Wanted, owner: Id) -> Self {
+        Directory { path: path.to_owned(), wanted, owner, demand: Demand::Exact }
+    }
+
+    /// With a weaker demand on what somebody else made.
+    #[must_use]
+    pub fn demand(self, demand: Demand) -> Self {
+        Directory { demand, ..self }
+    }
+
+    fn will_do(&self, perms: Perms) -> bool {
+        let others = |bits| perms.mode & bits == bits;
+        let group = self.wanted.perms.is_some_and(|wanted| wanted.gid == perms.gid);
+        match self.demand {
+            Demand::Exact => false,
+            Demand::Readable => others(0o005) || (group && others(0o050)),
+            Demand::Passable => others(0o001) || (group && others(0o010)),
+        }
+    }
+}
+
+/// What is there.
+#[derive(Debug)]
+pub struct Found {
+    meta: Option<Meta>,
+    /// Root's and empty: a mount point, or made by hand to be used.
+    vacant: bool,
 }
 
 /// What it takes.
@@ -72,7 +116,7 @@ pub enum Act {
 }
 
 impl Resource for Directory {
-    type Found = Option<Meta>;
+    type Found = Found;
     type Act = Act;
 
     fn id(&self) -> Id {
@@ -88,16 +132,18 @@ impl Resource for Directory {
     }
 
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
-        let found = host.stat(&self.path)?;
-        if found.is_some() && self.wanted.perms.is_none() {
+        let meta = host.stat(&self.path)?;
+        if meta.is_some() && self.wanted.perms.is_none() {
             return Ok(Seen::After(self.owner.clone()));
         }
-        Ok(Seen::Now(found))
+        let vacant = meta.as_ref().is_some_and(|meta| meta.perms.uid == 0)
+            && host.is_empty_dir(&self.path)?;
+        Ok(Seen::Now(Found { meta, vacant }))
     }
 
-    fn diff(&self, found: &Self::Found, standing: &Standing) -> Verdict<Act> {
+    fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
         let path = self.path.display();
-        let Some(meta) = found else {
+        let Some(meta) = &found.meta else {
             return Verdict::of(vec![Planned::create(
                 Act::Create,
                 format!("create {path} ({})", self.wanted),
@@ -109,7 +155,14 @@ impl Resource for Directory {
                 format!("look at it (ls -ld {path}) and move it away"),
             );
         }
-        self.wanted.mend(Act::Perms, &self.path, meta.perms, standing)
+        match self.wanted.mend(Act::Perms, &self.path, meta.perms, standing) {
+            Verdict::Foreign { .. } if self.will_do(meta.perms) => Verdict::Converged,
+            Verdict::Foreign { .. } if found.vacant => {
+                let text = format!("set the empty folder {path} to {}", self.wanted);
+                Verdict::of(vec![Planned::change(Act::Perms, text)])
+            }
+            verdict => verdict,
+        }
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
@@ -131,13 +184,9 @@ mod tests {
 
     #[test]
     fn what_others_made_is_not_touched() {
-        let dir = Directory {
-            path: "/x".into(),
-            wanted: Wanted::root(0o755),
-            owner: Id::new("user", "a"),
-        };
+        let dir = Directory::new(Path::new("/x"), Wanted::root(0o755), Id::new("user", "a"));
         let ours = Standing::Claimed(Mark::default());
-        let is = |found, standing: &Standing| dir.diff(&found, standing);
+        let is = |meta, standing: &Standing| dir.diff(&Found { meta, vacant: false }, standing);
         assert!(matches!(is(None, &Standing::Unclaimed), Verdict::Change(_)));
         assert!(matches!(
             is(meta(FileType::Directory, 0o755), &Standing::Unclaimed),
@@ -149,5 +198,12 @@ mod tests {
         ));
         assert!(matches!(is(meta(FileType::Directory, 0o700), &ours), Verdict::Change(_)));
         assert!(matches!(is(meta(FileType::Symlink, 0o777), &ours), Verdict::Foreign { .. }));
+        let closed = || meta(FileType::Directory, 0o711);
+        let empty = Found { meta: closed(), vacant: true };
+        assert!(matches!(dir.diff(&empty, &Standing::Unclaimed), Verdict::Change(_)));
+        let dir = dir.demand(Demand::Passable);
+        let is = |meta| dir.diff(&Found { meta, vacant: false }, &Standing::Unclaimed);
+        assert!(matches!(is(closed()), Verdict::Converged));
+        assert!(matches!(is(meta(FileType::Directory, 0o700)), Verdict::Foreign { .. }));
     }
 }

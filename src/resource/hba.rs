@@ -1,4 +1,4 @@
-//! The rule in pg_hba.conf that lets the role log in by password over the socket.
+//! The rule in pg_hba.conf that lets the role log in over the socket, by password or by peer.
 //!
 //! The first record that matches decides and there is no falling through, so ours stands above all
 //! others. A file with an error would keep the server from its next start: the server itself is
@@ -26,8 +26,33 @@ pub struct Hba {
     pub database: PgName,
     /// Which role.
     pub role: PgName,
-    /// File of its password, for the proof.
-    pub password: PathBuf,
+    /// By what it logs in.
+    pub by: By,
+}
+
+/// What a login is proven by.
+#[derive(Debug, Clone)]
+pub enum By {
+    /// The password in this file.
+    Password(PathBuf),
+    /// The kernel's word that it is this system user.
+    Peer(String),
+}
+
+impl By {
+    fn method(&self) -> &'static str {
+        match self {
+            By::Password(_) => "scram-sha-256",
+            By::Peer(_) => "peer",
+        }
+    }
+
+    fn shown(&self) -> &'static str {
+        match self {
+            By::Password(_) => "by password",
+            By::Peer(_) => "as the system user of its name",
+        }
+    }
 }
 
 /// A record as the server reads it: a row of `pg_hba_file_rules`.
@@ -38,6 +63,7 @@ pub struct Rule {
     database: Option<Vec<String>>,
     user: Option<Vec<String>>,
     method: Option<String>,
+    options: Option<Vec<String>>,
     error: Option<String>,
 }
 
@@ -79,29 +105,34 @@ impl Rule {
             && has(&self.user, role.as_str(), &["all"])
     }
 
-    fn by_password(&self) -> bool {
-        // "md5" also takes a SCRAM verifier (PostgreSQL manual, 20.5 Password Authentication).
-        matches!(self.method.as_deref(), Some("scram-sha-256" | "md5"))
+    fn lets_in(&self, by: &By) -> bool {
+        match (by, self.method.as_deref()) {
+            // "md5" also takes a SCRAM verifier (PostgreSQL manual, 20.5 Password Authentication).
+            (By::Password(_), method) => matches!(method, Some("scram-sha-256" | "md5")),
+            // With a map other names may be meant.
+            (By::Peer(_), Some("peer")) => self.options.as_ref().is_none_or(Vec::is_empty),
+            (By::Peer(_), _) => false,
+        }
     }
 }
 
 impl Hba {
     fn record(&self) -> String {
-        format!("local {} {} scram-sha-256", self.database, self.role)
+        format!("local {} {} {}", self.database, self.role, self.by.method())
     }
 
     fn fits(&self, rules: &[Rule]) -> bool {
         rules
             .iter()
             .find(|rule| rule.matches(&self.database, &self.role))
-            .is_some_and(Rule::by_password)
+            .is_some_and(|rule| rule.lets_in(&self.by))
     }
 
     fn rules(&self, host: &Reader) -> Result<Rules> {
         let sql = "SELECT json_build_object(
             'loaded', (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint * 1000,
             'rules', (SELECT json_agg(json_build_object('line', line_number, 'kind', type,
-                'database', database, 'user', user_name, 'method', auth_method, 'error', error))
+                'database', database, 'user', user_name, 'method', auth_method, 'options', options, 'error', error))
                 FROM pg_hba_file_rules))";
         host.query(&self.server, "postgres", sql)?.ok_or_else(|| {
             Failure::new("reading", "pg_hba_file_rules", "the server gave no answer")
@@ -142,10 +173,18 @@ impl Hba {
             return Err(bad("another record still comes first".into()));
         }
         self.reload(host)?;
-        let Some(password) = read_secret(host, &self.password)? else {
-            return Err(bad(format!("{} is missing", self.password.display())));
+        let (database, role) = (self.database.as_str(), self.role.as_str());
+        let login = match &self.by {
+            By::Password(path) => match read_secret(host, path)? {
+                Some(password) => host.login(&self.server, database, role, &password),
+                None => return Err(bad(format!("{} is missing", path.display()))),
+            },
+            By::Peer(user) => match host.account(user)? {
+                Some(account) => host.login_as(&self.server, &account, database, role)?,
+                None => return Err(bad(format!("the user {user} is missing"))),
+            },
         };
-        match host.login(&self.server, self.database.as_str(), self.role.as_str(), &password) {
+        match login {
             Login::Accepted => Ok(()),
             Login::Refused(why) => Err(bad(format!("the login of {} failed: {why}", self.role))),
         }
@@ -161,7 +200,7 @@ impl Resource for Hba {
     }
 
     fn aim(&self) -> String {
-        format!("let the role {} log in by password over the socket", self.role)
+        format!("let the role {} log in {} over the socket", self.role, self.by.shown())
     }
 
     fn claim(&self) -> Option<Mark> {
@@ -194,8 +233,7 @@ impl Resource for Hba {
                 );
             };
             let new = block::insert(&old, &[&self.record()], Place::First);
-            let text =
-                format!("let the role {} log in by password over the socket ({path})", self.role);
+            let text = format!("{} ({path})", self.aim());
             let diff = unified(&path, &old, &new);
             return Verdict::of(vec![
                 Planned::create(Act::Insert(file.clone(), new), text).with_diff(diff),
@@ -242,6 +280,7 @@ mod tests {
             database: Some(vec![database.into()]),
             user: Some(vec![user.into()]),
             method: Some(method.into()),
+            options: None,
             error: None,
         }
     }
@@ -268,7 +307,7 @@ mod tests {
             },
             database: name.clone(),
             role: name,
-            password: "/p".into(),
+            by: By::Password("/p".into()),
         };
         let peer_first =
             [rule("all", "all", "peer"), rule("authentik", "authentik", "scram-sha-256")];
@@ -281,5 +320,9 @@ mod tests {
         );
         assert!(hba.fits(&[rule("other", "all", "peer"), rule("sameuser", "all", "md5")]));
         assert!(!hba.fits(&[]));
+        let hba = Hba { by: By::Peer("authentik".into()), ..hba };
+        assert!(hba.fits(&peer_first));
+        let mapped = Rule { options: Some(vec!["map=x".into()]), ..rule("all", "all", "peer") };
+        assert!(!hba.fits(&[mapped, rule("all", "all", "peer")]));
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::error::{Failure, Result};
 use crate::event::Sink;
-use crate::facts::{IMAGE_ID, Ids};
+use crate::facts::Ids;
 use crate::host::accounts::Account;
 use crate::host::files::Meta;
 use crate::host::{Reader, Writer};
@@ -20,6 +20,8 @@ pub struct Media {
     pub user: String,
     /// The image's user on the host, once known.
     pub owner: Option<Ids>,
+    /// The image's user in the service user's own namespace.
+    pub inner: u32,
     /// The folder that it is in.
     pub parent: Id,
 }
@@ -78,7 +80,7 @@ impl Resource for Media {
         host.unshare(&account, ["mkdir", "-p", "-m", "0750", &path])?;
         host.unshare(
             &account,
-            ["chown", "--no-dereference", &format!("{IMAGE_ID}:{IMAGE_ID}"), &path],
+            ["chown", "--no-dereference", &format!("{0}:{0}", self.inner), &path],
         )
     }
 }

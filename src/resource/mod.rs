@@ -8,6 +8,8 @@ pub mod caddyfile;
 pub mod database;
 pub mod directory;
 pub mod file;
+pub mod gone;
+pub mod handover;
 pub mod hba;
 pub mod image;
 pub mod linger;

@@ -27,6 +27,8 @@ pub struct Ready {
     pub server: Server,
     /// The database.
     pub database: PgName,
+    /// Does the worker of this line keep a table of its status?
+    pub worker_status: bool,
     /// Longest wait.
     pub deadline: Duration,
 }
@@ -62,7 +64,7 @@ impl Ready {
             }
             Err(why) => return lacks(SERVER, format!("it does not answer yet ({why})")),
         }
-        if !self.worker_lives(host, account)? {
+        if self.worker_status && !self.worker_lives(host, account)? {
             return lacks(WORKER, "no sign of life in the database yet".into());
         }
         match client.get(&format!("/if/flow/{FLOW}/")) {

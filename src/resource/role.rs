@@ -10,15 +10,15 @@ use crate::secret::Secret;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// A role that can log in with the password of the secret file, and nothing more.
+/// A role that can log in, with the password of the secret file or with none, and nothing more.
 #[derive(Debug)]
 pub struct Role {
     /// The server.
     pub server: Server,
     /// Its name.
     pub name: PgName,
-    /// File of its password.
-    pub password: PathBuf,
+    /// File of its password; `None`: it has none, and the kernel tells who it is.
+    pub password: Option<PathBuf>,
 }
 
 /// What the server knows of it.
@@ -60,6 +60,21 @@ pub fn read_secret(host: &Reader, path: &Path) -> Result<Option<Secret>> {
     })
 }
 
+impl Role {
+    fn foreign(&self) -> Verdict<Act> {
+        let name = &self.name;
+        let remove = format!("remove the role: runuser -u postgres -- dropuser {name}");
+        let (what, next) = match &self.password {
+            Some(path) => (
+                format!("its password is not the one in {}", path.display()),
+                format!("write its password into {}, or {remove}", path.display()),
+            ),
+            None => ("it cannot log in".to_owned(), remove),
+        };
+        Verdict::foreign(format!("the PostgreSQL role {name} was there before, and {what}"), next)
+    }
+}
+
 impl Resource for Role {
     type Found = Found;
     type Act = Act;
@@ -87,7 +102,8 @@ impl Resource for Role {
                 self.name
             ),
         )?;
-        Ok(Seen::Now(Found { role, password: read_secret(host, &self.password)? }))
+        let password = self.password.as_ref().map(|path| read_secret(host, path)).transpose()?;
+        Ok(Seen::Now(Found { role, password: password.flatten() }))
     }
 
     fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
@@ -98,9 +114,12 @@ impl Resource for Role {
                 format!("create the role {name} (login, no other rights)"),
             )]);
         };
-        let fits = found.password.as_ref().is_some_and(|password| {
-            role.verifier.as_ref().is_some_and(|verifier| scram::matches(verifier, password))
-        });
+        let unclaimed = *standing == Standing::Unclaimed;
+        let fits = match (&self.password, &found.password, &role.verifier) {
+            (None, _, verifier) => verifier.is_none() || unclaimed,
+            (Some(_), Some(password), Some(verifier)) => scram::matches(verifier, password),
+            (Some(_), _, _) => false,
+        };
         if role.superuser {
             return Verdict::foreign(
                 format!("the PostgreSQL role {name} is a superuser"),
@@ -109,24 +128,20 @@ impl Resource for Role {
                 ),
             );
         }
-        if *standing == Standing::Unclaimed && !(fits && role.login && !role.expired) {
-            return Verdict::foreign(
-                format!(
-                    "the PostgreSQL role {name} was there before, and its password is not the one in {}",
-                    self.password.display()
-                ),
-                format!(
-                    "write its password into {}, or remove the role: runuser -u postgres -- dropuser {name}",
-                    self.password.display()
-                ),
-            );
+        if unclaimed && !(fits && role.login && !role.expired) {
+            return self.foreign();
         }
         let mut changes = Vec::new();
         if !role.login || role.expired {
             changes.push(Planned::change(Act::Login, format!("let the role {name} log in")));
         }
         if !fits {
-            let text = format!("set the password of the role {name} to the one in its secret file");
+            let text = match &self.password {
+                Some(_) => {
+                    format!("set the password of the role {name} to the one in its secret file")
+                }
+                None => format!("take the password of the role {name} away"),
+            };
             changes.push(Planned::change(Act::Password, text));
         }
         Verdict::of(changes)
@@ -135,17 +150,18 @@ impl Resource for Role {
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
         let name = &self.name;
         let verifier = || -> Result<String> {
-            let password = read_secret(host, &self.password)?.ok_or_else(|| {
-                Failure::new("reading the secret", self.password.display(), "it is missing")
+            let Some(path) = &self.password else { return Ok("NULL".into()) };
+            let password = read_secret(host, path)?.ok_or_else(|| {
+                Failure::new("reading the secret", path.display(), "it is missing")
             })?;
-            Ok(scram::verifier(&password))
+            Ok(format!("'{}'", scram::verifier(&password)))
         };
         let sql = match act {
             Act::Create => format!(
-                "CREATE ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '{}'",
+                "CREATE ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}",
                 verifier()?
             ),
-            Act::Password => format!("ALTER ROLE \"{name}\" PASSWORD '{}'", verifier()?),
+            Act::Password => format!("ALTER ROLE \"{name}\" PASSWORD {}", verifier()?),
             Act::Login => format!("ALTER ROLE \"{name}\" LOGIN VALID UNTIL 'infinity'"),
         };
         host.sql(&self.server, "postgres", &sql)

@@ -3,7 +3,7 @@
 use crate::error::{Failure, Result};
 use crate::event::{Event, Sink};
 use crate::facts::proxy::Proxy;
-use crate::host::http::Client;
+use crate::host::http::{Client, Trust};
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
 use crate::resource::admin::FLOW;
@@ -33,14 +33,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 impl Served {
     fn missing(&self, host: &Reader) -> Result<Option<String>> {
-        let root = match self.tls {
-            Tls::Acme => None,
+        let trust = match self.tls {
+            Tls::Acme => Trust::Public,
+            // Whose they are is not ours to judge here: the name and chain are what `verify` asks.
+            Tls::Files => Trust::Anybody,
             Tls::Internal => match host.caddy_root(&self.proxy.caddy)? {
-                Some(root) => Some(root),
+                Some(root) => Trust::Only(root),
                 None => return Ok(Some("Caddy has not made its own authority yet".into())),
             },
         };
-        let client = Client::public(self.domain.as_str(), root.as_deref())?;
+        let client = Client::public(&self.domain, &trust)?;
         Ok(match client.get(&format!("/if/flow/{FLOW}/")) {
             Err(why) => Some(why),
             Ok(answer) if answer.status != 200 => Some(format!("status {}", answer.status)),
@@ -91,7 +93,7 @@ impl Resource for Served {
                     Tls::Acme => {
                         "does the name point here, and are ports 80 and 443 reachable? journalctl -u caddy -n 50"
                     }
-                    Tls::Internal => "journalctl -u caddy -n 50",
+                    Tls::Internal | Tls::Files => "journalctl -u caddy -n 50",
                 };
                 return Err(
                     Failure::new("asking for", format!("https://{}/", self.domain), why).next(cure)

@@ -6,8 +6,9 @@ use crate::event::Sink;
 use crate::host::files::{FileNow, Perms, Put};
 use crate::host::{Reader, Writer};
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict, unified};
+use crate::settings::origin::KeyPath;
 use std::path::PathBuf;
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 const HEAD: &str =
     "# Settings of authentik-install. Change them and run `authentik-install install`.\n";
@@ -18,7 +19,7 @@ pub struct SettingsFile {
     /// Where.
     pub path: PathBuf,
     /// Keys and values that it should have.
-    pub choices: Vec<(&'static [&'static str], String)>,
+    pub choices: Vec<(KeyPath, Value)>,
 }
 
 /// The file is written anew.
@@ -28,30 +29,38 @@ pub struct Write {
     new: String,
 }
 
-fn table_of<'t>(table: &'t mut Table, path: &[&str]) -> Option<&'t mut Table> {
+fn table_of<'t>(table: &'t mut Table, path: &[String]) -> Option<&'t mut Table> {
     let Some((name, rest)) = path.split_first() else { return Some(table) };
     let inner = table.entry(name).or_insert_with(|| Item::Table(Table::new()));
     inner.as_table_mut().and_then(|inner| table_of(inner, rest))
 }
 
+// By what it means, not by how it is quoted.
+fn same(old: &Value, new: &Value) -> bool {
+    match (old.as_str(), new.as_str()) {
+        (Some(old), Some(new)) => old == new,
+        _ => old.clone().decorated("", "").to_string() == new.clone().decorated("", "").to_string(),
+    }
+}
+
 fn with_choices(
     text: &str,
-    choices: &[(&[&str], String)],
+    choices: &[(KeyPath, Value)],
 ) -> std::result::Result<String, toml_edit::TomlError> {
     let mut document: DocumentMut = text.parse()?;
     for (path, wanted) in choices {
         let Some((key, tables)) = path.split_last() else { continue };
         let Some(table) = table_of(document.as_table_mut(), tables) else { continue };
-        if table.get(key).and_then(Item::as_str) != Some(wanted.as_str()) {
+        if !table.get(key).and_then(Item::as_value).is_some_and(|old| same(old, wanted)) {
             match table.get_mut(key).and_then(Item::as_value_mut) {
                 // The comment behind the old value stays.
                 Some(old) => {
                     let decor = old.decor().clone();
-                    *old = wanted.as_str().into();
+                    *old = wanted.clone();
                     *old.decor_mut() = decor;
                 }
                 None => {
-                    table.insert(key, value(wanted.as_str()));
+                    table.insert(key, Item::Value(wanted.clone().decorated(" ", "")));
                 }
             }
         }
@@ -128,12 +137,16 @@ mod tests {
         let old = "# mine\ndomain = \"old.example.com\" # why\n\n[proxy]\ntls = \"internal\"\n";
         let new = with_choices(
             old,
-            &[(&["domain"], "new.example.com".into()), (&["proxy", "acme_email"], "a@b.c".into())],
+            &[
+                (vec!["domain".into()], "new.example.com".into()),
+                (vec!["proxy".into(), "acme_email".into()], "a@b.c".into()),
+                (vec!["http_port".into()], 9100.into()),
+            ],
         )
         .unwrap();
         assert_eq!(
             new,
-            "# mine\ndomain = \"new.example.com\" # why\n\n[proxy]\ntls = \"internal\"\nacme_email = \"a@b.c\"\n"
+            "# mine\ndomain = \"new.example.com\" # why\nhttp_port = 9100\n\n[proxy]\ntls = \"internal\"\nacme_email = \"a@b.c\"\n"
         );
         assert_eq!(with_choices(&new, &[]).unwrap(), new);
     }

@@ -24,7 +24,8 @@ pub const LABEL_BOOTSTRAP: &str = "io.authentik-install.bootstrap";
 /// Longest wait until the containers exist: they start at once, whatever they do then.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
-const POD: &str = "authentik-pod.service";
+/// The unit of the pod.
+pub const POD: &str = "authentik-pod.service";
 
 /// The pod and its containers.
 #[derive(Debug)]
@@ -35,8 +36,10 @@ pub struct Workload {
     pub pod: String,
     /// Names of the containers, and the hashes of their unit files.
     pub containers: Vec<(String, String)>,
-    /// Secret files, which a container reads at its start.
-    pub secrets: Vec<PathBuf>,
+    /// Should it run?
+    pub started: bool,
+    /// Folder of the secret files, which a container reads at its start.
+    pub secrets: PathBuf,
     /// The drop-in of the first start.
     pub bootstrap: PathBuf,
 }
@@ -58,6 +61,8 @@ pub enum Act {
     Reload,
     /// Units that are not running.
     Start(Vec<String>),
+    /// It should not run.
+    Stop,
     /// Everything, since the pod is another.
     RestartPod,
     /// Single containers.
@@ -81,14 +86,10 @@ impl Workload {
             let unit = host.unit(Manager::User(account), &name)?;
             units.insert(name, unit);
         }
-        let mut newest = 0;
-        for path in &self.secrets {
-            newest = newest.max(host.stat(path)?.map_or(0, |meta| meta.modified));
-        }
         Ok(Found {
             units,
             containers: host.containers(account)?,
-            secrets: newest,
+            secrets: host.newest_in(&self.secrets)?,
             bootstrap: host.stat(&self.bootstrap)?.is_some(),
         })
     }
@@ -212,6 +213,12 @@ impl Resource for Workload {
         }
         let (pod, own) = self.outdated(found);
         let stopped = Self::stopped(found);
+        if !self.started {
+            if stopped.len() < found.units.len() {
+                changes.push(Planned::run(Act::Stop, "stop the pod"));
+            }
+            return Verdict::of(changes);
+        }
         if pod {
             changes.push(Planned::run(Act::RestartPod, "restart the pod with its new unit file"));
         } else if !own.is_empty() {
@@ -230,6 +237,7 @@ impl Resource for Workload {
         let manager = Manager::User(&account);
         let (verb, units) = match act {
             Act::Reload => return host.daemon_reload(manager),
+            Act::Stop => return host.unit_job(manager, "stop", &[POD], START_LIMIT),
             Act::Start(list) => ("start", list.clone()),
             Act::Restart(list) => ("restart", list.clone()),
             Act::RestartPod => ("restart", self.services()),
@@ -252,7 +260,8 @@ mod tests {
                 ("authentik-server".into(), "s1".into()),
                 ("authentik-worker".into(), "w1".into()),
             ],
-            secrets: vec![],
+            started: true,
+            secrets: "/s".into(),
             bootstrap: "/b".into(),
         }
     }

@@ -1,79 +1,205 @@
 //! The settings as they are written: every one optional, nothing decided yet.
+//!
+//! One list of keys makes both the layers that are read (`Input`: flags, file, defaults) and what
+//! comes of them (`Values`). What each key means stands in `embedded/settings/install.toml`.
 
 use crate::error::{Exit, Failure, Result};
-use crate::names::{Domain, Email, ImageName, PgName, Version};
+use crate::names::{
+    AbsPath, Domain, Email, EnvName, EnvValue, HostName, ImageName, MailFrom, PgName, Port,
+    UserName, Version,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// How the proxy gets its certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Tls {
-    /// A public certificate by ACME: the domain must point here and port 80 or 443 be reachable.
-    Acme,
-    /// Caddy's own authority, for private names: clients must trust its root.
-    Internal,
+/// An enum whose words are the same in the file, on the command line and in print.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] #[value(name = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// The word as it stands in files.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word,)*
+                }
+            }
+        }
+    };
 }
 
-impl Tls {
-    /// The word as it stands in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Tls::Acme => "acme",
-            Tls::Internal => "internal",
-        }
+words! {
+    /// How the proxy gets its certificate.
+    Tls {
+        /// A public certificate by ACME: the domain must point here and port 80 or 443 be reachable.
+        Acme = "acme",
+        /// Caddy's own authority, for private names: clients must trust its root.
+        Internal = "internal",
+        /// Files that somebody else renews.
+        Files = "files",
     }
 }
 
-/// `install.toml`, or the flags: the same names in both.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Input {
-    /// Public host name.
-    pub domain: Option<Domain>,
-    /// Version of authentik.
-    pub version: Option<Version>,
-    /// Image without tag.
-    pub image: Option<ImageName>,
-    /// Mail address of the first administrator.
-    pub admin_email: Option<Email>,
-    /// `[proxy]`
-    pub proxy: ProxyInput,
+words! {
+    /// What the image's user is on the host.
+    UserNamespace {
+        /// A subordinate id.
+        Host = "host",
+        /// The service user itself.
+        KeepId = "keep-id",
+    }
+}
+
+words! {
+    /// How authentik logs in to PostgreSQL.
+    DatabaseAuth {
+        /// With a password.
+        Scram = "scram",
+        /// Without one: the kernel tells who it is.
+        Peer = "peer",
+    }
+}
+
+words! {
+    /// How mail is encrypted on its way to the mail server.
+    Encryption {
+        /// After the greeting.
+        Starttls = "starttls",
+        /// From the first byte.
+        Tls = "tls",
+        /// Not at all.
+        None = "none",
+    }
+}
+
+macro_rules! settings {
+    ($(
+        $(#[$doc:meta])*
+        $input:ident / $values:ident {
+            keys { $($key:ident: $type:ty,)* }
+            tables { $($table:ident: $inner_input:ident / $inner_values:ident,)* }
+        }
+    )*) => {$(
+        $(#[$doc])*
+        /// As it was written.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        #[allow(missing_docs, reason = "embedded/settings/install.toml explains the keys")]
+        pub struct $input {
+            $(pub $key: Option<$type>,)*
+            $(pub $table: $inner_input,)*
+        }
+
+        $(#[$doc])*
+        /// As it is in effect.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "embedded/settings/install.toml explains the keys")]
+        pub struct $values {
+            $(pub $key: $type,)*
+            $(pub $table: $inner_values,)*
+        }
+
+        impl $input {
+            const NAMES: &'static [&'static str] =
+                &[$(stringify!($key),)* $(stringify!($table),)*];
+        }
+    )*};
+}
+
+settings! {
+    /// The top of `install.toml`.
+    Input / Values {
+        keys {
+            domain: Domain,
+            version: Version,
+            image: ImageName,
+            admin_email: Option<Email>,
+            user: UserName,
+            user_namespace: UserNamespace,
+            allow_unsupported_line: bool,
+            allow_unknown_line: bool,
+            http_port: Port,
+            https_port: Option<Port>,
+            data_dir: AbsPath,
+            media_dir: Option<AbsPath>,
+            templates_dir: AbsPath,
+            certs_dir: AbsPath,
+            secret_key_file: Option<AbsPath>,
+            env: BTreeMap<EnvName, EnvValue>,
+        }
+        tables {
+            service: ServiceInput / Service,
+            database: DatabaseInput / Database,
+            cache: CacheInput / Cache,
+            proxy: ProxyInput / Proxy,
+            email: EmailInput / Mail,
+            web: WebInput / Web,
+        }
+    }
+
+    /// `[service]`
+    ServiceInput / Service {
+        keys { enabled: bool, started: bool, }
+        tables {}
+    }
+
     /// `[database]`
-    pub database: DatabaseInput,
+    DatabaseInput / Database {
+        keys { name: PgName, user: PgName, auth: DatabaseAuth, password_file: Option<AbsPath>, }
+        tables {}
+    }
+
+    /// `[cache]`
+    CacheInput / Cache {
+        keys { database: Option<u16>, password_file: Option<AbsPath>, }
+        tables {}
+    }
+
+    /// `[proxy]`
+    ProxyInput / Proxy {
+        keys {
+            enabled: bool,
+            tls: Tls,
+            acme_email: Option<Email>,
+            certificate: Option<AbsPath>,
+            key: Option<AbsPath>,
+        }
+        tables {}
+    }
+
+    /// `[email]`
+    EmailInput / Mail {
+        keys {
+            host: Option<HostName>,
+            port: Option<u16>,
+            username: Option<EnvValue>,
+            password_file: Option<AbsPath>,
+            encryption: Option<Encryption>,
+            from: Option<MailFrom>,
+            timeout: Option<u16>,
+        }
+        tables {}
+    }
+
+    /// `[web]`
+    WebInput / Web {
+        keys { workers: u16, threads: u16, }
+        tables {}
+    }
 }
 
-/// The table `[proxy]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProxyInput {
-    /// How the certificate is had.
-    pub tls: Option<Tls>,
-    /// Mail address for the ACME account.
-    pub acme_email: Option<Email>,
-}
-
-/// The table `[database]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DatabaseInput {
-    /// Name of the database.
-    pub name: Option<PgName>,
-    /// Name of the role.
-    pub user: Option<PgName>,
-}
-
-const KEYS: &[&str] = &[
-    "domain",
-    "version",
-    "image",
-    "admin_email",
-    "proxy",
-    "database",
-    "tls",
-    "acme_email",
-    "name",
-    "user",
+const TABLES: [&[&str]; 7] = [
+    Input::NAMES,
+    ServiceInput::NAMES,
+    DatabaseInput::NAMES,
+    CacheInput::NAMES,
+    ProxyInput::NAMES,
+    EmailInput::NAMES,
+    WebInput::NAMES,
 ];
 
 impl Input {
@@ -99,7 +225,9 @@ fn unknown_key(message: &str) -> Option<&str> {
 }
 
 fn nearest(key: &str) -> Option<&'static str> {
-    KEYS.iter()
+    TABLES
+        .into_iter()
+        .flatten()
         .map(|known| (strsim::jaro_winkler(key, known), *known))
         .filter(|(score, _)| *score > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -131,7 +259,16 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_refused_with_its_line() {
-        let text = read("\nversion = \"latest\"\n").unwrap_err().to_string();
-        assert!(text.contains("line 2") && text.contains("2026.8.3"), "{text}");
+        for (line, what) in [
+            ("version = \"latest\"", "2026.8.3"),
+            ("http_port = 80", "1024"),
+            ("user_namespace = \"auto\"", "keep-id"),
+            ("data_dir = \"data\"", "absolute"),
+            ("env = { LOG_LEVEL = \"info\" }", "AUTHENTIK_"),
+            ("env = { AUTHENTIK_A = \"b\\nC=d\" }", "one line"),
+        ] {
+            let text = read(&format!("\n{line}")).unwrap_err().to_string();
+            assert!(text.contains("line 2") && text.contains(what), "{text}");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! For a person: tables, plans and a moving line while something takes time.
 
 use crate::checks::{Level, Report};
+use crate::data::release::LifeUnit;
 use crate::engine::plan::{Plan, State};
 use crate::event::{Event, Sink};
 use crate::resource::Kind;
 use crate::settings::Settings;
+use crate::settings::origin::{KeyPath, Origin};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
 use std::time::Duration;
@@ -120,9 +122,22 @@ pub fn checks(report: &Report) -> String {
     out
 }
 
+/// The values in effect, a line each, with their origins.
+pub fn settings(origins: &[(KeyPath, toml_edit::Value, Origin)]) -> String {
+    let rows: Vec<(String, Origin)> = origins
+        .iter()
+        .map(|(path, value, origin)| {
+            let value = value.clone().decorated("", "");
+            (format!("{} = {value}", path.join(".")), *origin)
+        })
+        .collect();
+    let width = rows.iter().map(|(row, _)| row.chars().count()).max().unwrap_or_default();
+    rows.iter().map(|(row, origin)| format!("{row:width$}  # {origin}\n")).collect()
+}
+
 /// The end of an installation.
 pub fn installed(settings: &Settings, changes: usize, link: Option<&str>) -> String {
-    let (version, domain) = (&settings.version.value, &settings.domain.value);
+    let (version, domain) = (&settings.version, &settings.domain);
     let changed = match changes {
         0 => "nothing had to be changed".to_owned(),
         1 => "1 change".to_owned(),
@@ -132,7 +147,11 @@ pub fn installed(settings: &Settings, changes: usize, link: Option<&str>) -> Str
     if let Some(link) = link {
         let _ = write!(
             out,
-            "\nSign in once as akadmin, within an hour, and set a password:\n  {link}\nAnother link: authentik-install admin link\n"
+            "\nSign in once as akadmin, {}, and set a password:\n  {link}\nAnother link: authentik-install admin link\n",
+            match settings.release.recovery_key_unit {
+                LifeUnit::Minutes => "within an hour",
+                LifeUnit::Years => "soon (unused it opens for a year)",
+            }
         );
     }
     out

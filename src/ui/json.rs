@@ -2,8 +2,10 @@
 
 use crate::error::{Failure, Result};
 use crate::event::{Event, Output, Sink};
+use crate::settings::origin::{KeyPath, Origin};
 use crate::ui::Stdout;
 use serde::Serialize;
+use serde::de::IntoDeserializer;
 
 /// Number of the shape of the lines.
 const FORMAT: u32 = 1;
@@ -39,6 +41,22 @@ pub struct Installed<'a> {
     pub url: &'a str,
     /// Version of authentik.
     pub version: &'a str,
+}
+
+/// The values in effect with their origins. The shape is a promise, numbered by `format`.
+///
+/// # Errors
+/// If one has no JSON form: a defect.
+pub fn settings(origins: &[(KeyPath, toml_edit::Value, Origin)]) -> Result<String> {
+    let rows = origins.iter().map(|(path, value, origin)| {
+        let value: serde_json::Value =
+            serde::Deserialize::deserialize(value.clone().into_deserializer()).map_err(
+                |error: toml_edit::de::Error| Failure::new("writing", "JSON", error.to_string()),
+            )?;
+        Ok(serde_json::json!({"key": path.join("."), "value": value, "origin": origin}))
+    });
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    pretty(&serde_json::json!({"format": FORMAT, "settings": rows}))
 }
 
 /// A value as one line.

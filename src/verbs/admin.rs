@@ -1,6 +1,7 @@
 //! `admin`: ways in for the administrator.
 
 use crate::cli::Link;
+use crate::data::release::LifeUnit;
 use crate::error::{Exit, Failure, Result};
 use crate::host::Writer;
 use crate::host::lock::Lock;
@@ -12,7 +13,13 @@ use crate::verbs::{World, from_file};
 use std::time::Duration;
 
 const WORKER: &str = "authentik-worker";
-const MINUTES: &str = "60";
+// Where the line knows years alone it is good for one; it is still good once only.
+fn life(unit: LifeUnit) -> &'static str {
+    match unit {
+        LifeUnit::Minutes => "60",
+        LifeUnit::Years => "1",
+    }
+}
 
 /// `admin link`: prints a link that is good once.
 ///
@@ -26,7 +33,7 @@ pub fn print_link(world: &World<'_>, args: &Link) -> Result<Exit> {
         admin_password: None,
         deadline: Duration::from_secs(60),
     };
-    let settings = Settings::resolve(Input::default(), file, once)?;
+    let settings = Settings::resolve(Input::default(), (file.0, &file.1), once)?;
     let lock = Lock::take()?;
     let link = link(&Writer::new(world.host.clone(), &lock), &settings)?;
     world.output.result(&link);
@@ -38,11 +45,15 @@ pub fn print_link(world: &World<'_>, args: &Link) -> Result<Exit> {
 /// # Errors
 /// If the worker does not run or prints no link.
 pub fn link(host: &Writer<'_>, settings: &Settings) -> Result<String> {
-    let account = host.account(&settings.user)?.ok_or_else(|| {
+    let account = host.account(settings.user.as_str())?.ok_or_else(|| {
         Failure::new("making a recovery link for", ADMIN, "authentik is not installed here")
             .next("authentik-install install")
     })?;
-    let printed = host.exec(&account, WORKER, &["ak", "create_recovery_key", MINUTES, ADMIN])?;
+    let printed = host.exec(
+        &account,
+        WORKER,
+        &["ak", "create_recovery_key", life(settings.release.recovery_key_unit), ADMIN],
+    )?;
     let path = printed
         .lines()
         .rev()
@@ -52,5 +63,5 @@ pub fn link(host: &Writer<'_>, settings: &Settings) -> Result<String> {
             Failure::new("making a recovery link for", ADMIN, "authentik printed none")
                 .next(format!("journalctl _UID={} CONTAINER_NAME={WORKER}", account.uid))
         })?;
-    Ok(format!("https://{}{path}", settings.domain.value))
+    Ok(format!("https://{}{path}", settings.domain))
 }

@@ -20,7 +20,7 @@ use std::io::{BufRead, IsTerminal, Write};
 /// # Errors
 /// If anything is wrong before (nothing was touched) or at the first change that cannot be made.
 pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
-    let settings = verbs::settings(&world.host, &args.settings)?;
+    let settings = verbs::resolved(&world.host, &args.settings)?;
     let phases = args.phases.chosen();
     let asks = !args.yes && !args.dry_run;
     if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
@@ -86,14 +86,14 @@ fn report(
     done: &Done,
     as_json: bool,
 ) -> Result<()> {
-    let url = format!("https://{}/", settings.domain.value);
+    let url = settings.url();
     let first_start = done.changed(&Id::new("login", ADMIN));
     if as_json {
         world.output.result(&json::line(&json::Installed {
             event: "installed",
             changes: done.changes.len(),
             url: &url,
-            version: settings.version.value.as_str(),
+            version: settings.version.as_str(),
         })?);
         return Ok(());
     }

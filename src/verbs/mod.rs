@@ -4,12 +4,13 @@ pub mod admin;
 pub mod check;
 pub mod install;
 pub mod plan;
+mod secrets;
+pub mod settings;
 
 use crate::cli::SettingsArgs;
 use crate::error::{Exit, Failure, Result};
 use crate::event::{Output, Sink};
 use crate::host::Reader;
-use crate::secret::Secret;
 use crate::settings::resolve::OneTime;
 use crate::settings::{Input, Settings};
 use std::path::Path;
@@ -25,19 +26,16 @@ pub struct World<'w> {
     pub output: &'w dyn Output,
 }
 
-/// Reads the settings file, if it is there, and decides every value.
+/// Reads the settings file, if it is there, and decides every value; given secrets too.
 ///
 /// # Errors
 /// With [`Exit::Usage`] if a value is missing or wrong. Nothing was touched.
-fn settings(host: &Reader, args: &SettingsArgs) -> Result<Settings> {
-    let usage = |failure: Failure| failure.exit(Exit::Usage);
+fn resolved(host: &Reader, args: &SettingsArgs) -> Result<Settings> {
     let file = from_file(host, &args.config)?;
-    let admin_password = match &args.admin_password_file {
-        None => None,
-        Some(path) => Some(password(host, path).map_err(usage)?),
-    };
+    let admin_password =
+        args.admin_password_file.as_ref().map(|path| secrets::from_file(host, path)).transpose()?;
     if let Some(path) = &args.image_archive {
-        host.open_named(path).map_err(usage)?;
+        host.open_named(path).map_err(|failure| failure.exit(Exit::Usage))?;
     }
     let once = OneTime {
         settings_path: args.config.clone(),
@@ -45,10 +43,13 @@ fn settings(host: &Reader, args: &SettingsArgs) -> Result<Settings> {
         admin_password,
         deadline: Duration::from_secs(args.deadline),
     };
-    Settings::resolve(args.input(), file, once)
+    let mut settings = Settings::resolve(args.input()?, (file.0, &file.1), once)?;
+    settings.given = secrets::given(host, &settings, args)?;
+    Ok(settings)
 }
 
-fn from_file(host: &Reader, path: &Path) -> Result<Input> {
+// The settings file and its text; a host without one has an empty one.
+fn from_file(host: &Reader, path: &Path) -> Result<(Input, String)> {
     if !path.is_absolute() || path.extension().is_none_or(|end| end != "toml") {
         return Err(Failure::new(
             "reading the settings",
@@ -59,20 +60,10 @@ fn from_file(host: &Reader, path: &Path) -> Result<Input> {
         .exit(Exit::Usage));
     }
     match host.read(path).map_err(|failure| failure.exit(Exit::Usage))? {
-        Some(file) => Input::from_toml(&file.text()?, path),
-        None => Ok(Input::default()),
+        Some(file) => {
+            let text = file.text()?;
+            Ok((Input::from_toml(&text, path)?, text))
+        }
+        None => Ok((Input::default(), String::new())),
     }
-}
-
-fn password(host: &Reader, path: &Path) -> Result<Secret> {
-    use std::io::Read;
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    host.open_named(path)?
-        .take(4096)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::new("reading the password in", path.display(), error))?;
-    Secret::from_file_bytes(&bytes).map_err(|why| {
-        Failure::new("reading the password in", path.display(), why)
-            .next("write the password as one line into that file")
-    })
 }

@@ -5,6 +5,7 @@ use crate::checks::{self, Level, Report};
 use crate::cli;
 use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
+use crate::event::Event;
 use crate::settings::Settings;
 use crate::ui::{human, json};
 use crate::verbs::{self, World};
@@ -14,7 +15,7 @@ use crate::verbs::{self, World};
 /// # Errors
 /// If the settings are wrong, the host is not fit, or something foreign is in the way.
 pub fn run(world: &World<'_>, args: &cli::Plan) -> Result<Exit> {
-    let settings = verbs::settings(&world.host, &args.settings)?;
+    let settings = verbs::resolved(&world.host, &args.settings)?;
     let plan = make(world, &settings, &args.phases.chosen())?;
     let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
     world.output.result(&text);
@@ -24,7 +25,13 @@ pub fn run(world: &World<'_>, args: &cli::Plan) -> Result<Exit> {
 
 /// Checks the host, then looks at every resource.
 pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> Result<Plan> {
-    let report = checks::run(&world.host, Some(settings.release.clone()), settings.http_port)?;
+    let release = &settings.release;
+    if !release.supported {
+        let text = format!("upstream does not mend authentik {} any more", release.line);
+        world.told.emit(&Event::warning(text));
+    }
+    let report =
+        checks::run(&world.host, Some(settings.release.clone()), settings.http_port.number())?;
     refuse_unfit(&report, phases)?;
     Plan::make(&world.host, settings, phases)
 }

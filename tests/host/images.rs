@@ -87,6 +87,8 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     let newest = "SELECT version FROM authentik_version_history ORDER BY timestamp DESC LIMIT 1";
     assert_eq!(host.sql(newest), "2026.8.4");
     host.tool(&["install", "--yes"]).exits(0).says("nothing had to be changed");
+    from(&["--version", "2026.8.3"]).exits(3).says("older patch").says("Nothing was touched");
+    from(&["--version", "2026.5.7"]).exits(3).says("another line").says("--version 2026.8.4");
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod install;
 mod killed;
 mod lab;
 mod lab_itself;
+mod modes;
 mod plan;
 mod refused;
+mod settings;
 mod survives;
