@@ -188,7 +188,7 @@ fn wrong_settings_are_refused_with_their_line() {
     host.tool(&["settings", "check"]).exits(0);
     let before = host.trace();
     let toml = "/etc/authentik/install.toml";
-    let mut try_with = |text: &str, said: &[&str]| {
+    let try_with = |text: &str, said: &[&str]| {
         host.sh(&format!("cp -p {toml} {toml}.orig; cat >>{toml} <<'END'\n{text}\nEND"));
         let answer = host.tool(&["install", "--yes"]).exits(2);
         let check = host.tool(&["settings", "check"]).exits(2);
