@@ -3,15 +3,18 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use authentik_install::blueprint::{Phase, phase};
+use authentik_install::facts::cache::{Cache, Guard};
 use authentik_install::facts::proxy::Proxy;
 use authentik_install::facts::{Fact, Facts, Ids};
 use authentik_install::host::accounts::Account;
 use authentik_install::host::caddy::Caddy;
+use authentik_install::host::files::Perms;
 use authentik_install::host::podman::Image;
 use authentik_install::host::postgres::Server;
+use authentik_install::host::valkey::Valkey;
 use authentik_install::settings::resolve::OneTime;
 use authentik_install::settings::{Input, Settings};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn account(name: &str, id: u32, home: &str) -> Account {
@@ -34,6 +37,7 @@ fn facts() -> Facts {
         }),
         container_before: None,
         installed: None,
+        cache: Fact::Absent,
         image: Some(Image {
             digest: format!("sha256:{}", "0".repeat(64)),
             architecture: "amd64".into(),
@@ -62,8 +66,12 @@ fn settings(text: &str) -> Settings {
 
 // Every rendered text of a phase, by the resource that writes it.
 fn texts(of: Phase, settings: &Settings) -> String {
+    texts_of(of, settings, &facts())
+}
+
+fn texts_of(of: Phase, settings: &Settings, facts: &Facts) -> String {
     let mut out = String::new();
-    for step in phase(of, settings, &facts()).unwrap() {
+    for step in phase(of, settings, facts).unwrap() {
         let shown = format!("{step:?}");
         for key in [" text: \"", " dropin: \""] {
             if let Some((_, rest)) = shown.split_once(key) {
@@ -98,6 +106,47 @@ fn units_of_2025_10() {
         "domain = \"auth.example.com\"\nversion = \"2025.10.4\"\nallow_unsupported_line = true",
     );
     insta::assert_snapshot!(texts(Phase::Containers, &settings));
+}
+
+fn valkey() -> Cache {
+    let socket = PathBuf::from("/run/valkey/valkey.sock");
+    Cache {
+        valkey: Valkey {
+            unit: "valkey-server.service".into(),
+            user: account("valkey", 105, "/var/lib/valkey"),
+            group: "valkey".into(),
+            command:
+                "/usr/bin/valkey-server /etc/valkey/valkey.conf --supervised systemd --daemonize no"
+                    .into(),
+            runtime_dir: "/run/valkey".into(),
+            sockets: vec![socket.clone()],
+            ports: vec![6379],
+        },
+        socket: Some((socket, Perms { uid: 105, gid: 105, mode: 0o770 })),
+        dir: "/run/valkey".into(),
+        answer: None,
+        guard: Guard::Ours,
+        socket_is_ours: true,
+        database: Some(1),
+    }
+}
+
+#[test]
+fn the_way_to_valkey() {
+    let settings = settings(
+        "domain = \"auth.example.com\"\nversion = \"2025.6.4\"\nallow_unsupported_line = true",
+    );
+    let facts = Facts { cache: Fact::Known(valkey()), ..facts() };
+    let units = texts_of(Phase::Containers, &settings, &facts);
+    let of_valkey =
+        |line: &&str| line.contains("REDIS") || line.contains("URL") || line.contains("valkey");
+    let lines: Vec<&str> = units.lines().filter(of_valkey).collect();
+    let cache: Vec<String> = phase(Phase::Cache, &settings, &facts)
+        .unwrap()
+        .iter()
+        .map(|step| format!("{step:#?}"))
+        .collect();
+    insta::assert_snapshot!(format!("{}\n{}", lines.join("\n"), cache.join("\n")));
 }
 
 #[test]

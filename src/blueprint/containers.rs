@@ -1,7 +1,7 @@
 //! Phase `containers`: image, secrets, units, the first start and the first administrator.
 
 use super::units::{Units, uid_text};
-use super::{Steps, environment, group_readable, server, storage, user_id};
+use super::{Steps, cache, environment, group_readable, server, storage, user_id};
 use crate::data::render::{Syntax, render};
 use crate::error::Result;
 use crate::facts::Facts;
@@ -115,7 +115,10 @@ fn boot_order(
 ) -> Result<()> {
     let unit = format!("user@{}.service", uid_text(facts));
     let dir = PathBuf::from(format!("/etc/systemd/system/{unit}.d"));
-    let needs = server.unit.clone().unwrap_or_else(|| "postgresql.service".into());
+    let mut needs = server.unit.clone().unwrap_or_else(|| "postgresql.service".into());
+    if let Some(way) = cache::way(settings, facts)? {
+        needs = format!("{needs} {}", way.unit);
+    }
     steps.add(Directory::new(&dir, Wanted::root(0o755), user_id(settings)));
     steps.add(File {
         path: dir.join("authentik-install.conf"),

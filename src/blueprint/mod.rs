@@ -1,6 +1,7 @@
 //! Settings and facts in, an ordered list of resources out. Pure: nothing here looks at the host.
 
 mod accounts;
+mod cache;
 mod containers;
 mod database;
 mod environment;
@@ -73,8 +74,7 @@ pub fn phase(phase: Phase, settings: &Settings, facts: &Facts) -> Result<Vec<Box
     match phase {
         Phase::Accounts => accounts::build(&mut steps, settings, facts),
         Phase::Database => database::build(&mut steps, settings, facts)?,
-        // No line of the release table needs one yet.
-        Phase::Cache => {}
+        Phase::Cache => cache::build(&mut steps, settings, facts)?,
         Phase::Containers => containers::build(&mut steps, settings, facts)?,
         Phase::Proxy => proxy::build(&mut steps, settings, facts)?,
     }

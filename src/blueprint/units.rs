@@ -1,5 +1,6 @@
 //! The Quadlet files of the pod and its two containers.
 
+use super::cache::{self, Way};
 use super::{Steps, user_id};
 use crate::data::render::{Syntax, render};
 use crate::error::Result;
@@ -34,6 +35,8 @@ struct Sources<'s> {
     server: &'s Server,
     /// Text of the environment file, which is read at a container's start.
     env: &'s str,
+    /// The way to Valkey.
+    way: Option<Way>,
 }
 
 impl Units {
@@ -43,7 +46,8 @@ impl Units {
         server: &Server,
         env: &str,
     ) -> Result<Self> {
-        let sources = Sources { settings, facts, server, env };
+        let way = cache::way(settings, facts)?;
+        let sources = Sources { settings, facts, server, env, way };
         let pod = render("quadlet/authentik.pod", Syntax::Unit, &pod_values(settings))?;
         let pod_hash = sha256(pod.as_bytes());
         let template = "quadlet/authentik-container";
@@ -123,9 +127,10 @@ fn pod_values(settings: &Settings) -> Value {
 
 impl Sources<'_> {
     fn values(&self, role: &str, rendering: &str, pod_rendering: &str) -> Value {
-        let Sources { settings, facts, server, env } = self;
+        let Sources { settings, facts, server, env, way } = self;
         let (release, paths) = (&settings.release, &settings.paths);
         let worker = role == "worker";
+        let cache = way.as_ref();
         // By digest once it is known: a tag can be moved under a running installation.
         let image = match &facts.image {
             Some(image) => format!("{}@{}", settings.image_tag(), image.digest),
@@ -150,6 +155,11 @@ impl Sources<'_> {
             listen_metrics => if worker { release.worker_metrics } else { 9300 },
             web_workers => settings.web.workers,
             web_threads => settings.web.threads,
+            cache_urls => cache.map(|way| way.urls.clone()),
+            cache_socket => cache.map(|way| shown(&way.socket)),
+            cache_dir => cache.and_then(|way| way.socket.parent()).map(shown),
+            cache_database => cache.map(|way| way.database),
+            cache_password => cache.is_some_and(|way| way.password),
             base_url => release.base_url,
             domain => settings.domain.as_str(),
             env_file => shown(&paths.env),

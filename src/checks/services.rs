@@ -1,9 +1,12 @@
 //! The programs and services that authentik is built on here.
 
 use super::{Context, Finding, at_least};
+use crate::data::distro::Distro;
 use crate::error::Result;
+use crate::facts::cache::is_included;
 use crate::host::caddy;
 use crate::host::systemd::Manager;
+use crate::host::valkey::{Address, Refusal};
 
 // `.pod` units came with 5.0 (Podman's RELEASE_NOTES).
 pub(super) fn podman(context: &Context) -> Result<Finding> {
@@ -76,11 +79,17 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
             "use the host of the primary",
         ));
     }
-    if major < release.postgresql_min || major > release.postgresql_max {
-        let (min, max) = (release.postgresql_min, release.postgresql_max);
+    let (min, max) = (release.postgresql_min, release.postgresql_max);
+    if major < min {
         return Ok(Finding::fail(
-            format!("{found}; authentik {} needs {min} to {max}", release.line),
+            format!("{found}; authentik {} needs {min} or newer", release.line),
             "upgrade PostgreSQL (pg_upgradecluster on Debian)",
+        ));
+    }
+    if major > max {
+        return Ok(Finding::warn(
+            format!("{found}; authentik {} was used with {min} to {max}", release.line),
+            format!("use PostgreSQL {max}, or a newer line of authentik"),
         ));
     }
     Ok(Finding::ok(found))
@@ -94,7 +103,38 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
         return Ok(Finding::ok(format!("{here}; authentik {} needs none", context.release.line)));
     }
     let cure = context.install(|distro| distro.valkey.clone(), "Valkey");
-    Ok(Finding::fail(format!("{here}; authentik {} needs one", context.release.line), cure))
+    let line = &context.release.line;
+    let units = context
+        .distro
+        .as_ref()
+        .map_or_else(Distro::usual_valkey_units, |row| row.valkey_units.clone());
+    let Some(valkey) = context.host.valkey(&units)? else {
+        return Ok(Finding::fail(format!("{here}; authentik {line} needs one"), cure));
+    };
+    let unit = &valkey.unit;
+    let socket = valkey.sockets.first().map(|path| Address::Socket(path.clone()));
+    let Some(address) = socket.or(valkey.ports.first().map(|port| Address::Port(*port))) else {
+        if is_included(&valkey) {
+            let next = "authentik-install install";
+            return Ok(Finding::warn(format!("{unit} does not run; `install` starts it"), next));
+        }
+        return Ok(Finding::fail(
+            format!("{unit} does not run; authentik {line} needs it"),
+            format!("systemctl enable --now {unit}"),
+        ));
+    };
+    Ok(match context.host.ask_valkey(&address, None) {
+        Ok(answer) if answer.policy.starts_with("allkeys") => Finding::warn(
+            format!("{here} at {address} drops keys when its memory is full ({})", answer.policy),
+            "set maxmemory-policy noeviction: authentik keeps sessions and tasks in it",
+        ),
+        Ok(_) => Finding::ok(format!("{here} at {address}")),
+        Err(Refusal::Password) => Finding::ok(format!("{here} at {address}, by password")),
+        Err(Refusal::Other(said)) => Finding::fail(
+            format!("{unit} at {address} does not answer: {said}"),
+            format!("journalctl -u {unit} -n 50"),
+        ),
+    })
 }
 
 // 2.5 was the first to pass Host and X-Forwarded-* as authentik needs them without being told.

@@ -20,6 +20,8 @@ pub struct Distro {
     pub caddy: String,
     /// Valkey's server.
     pub valkey: String,
+    /// Units that it may run as, the usual one first.
+    pub valkey_units: Vec<String>,
     /// What holds `ss` and `ip`.
     pub iproute: String,
     /// Where the row comes from.
@@ -27,6 +29,13 @@ pub struct Distro {
 }
 
 impl Distro {
+    /// Units to look for on a distribution that the table does not know.
+    pub fn usual_valkey_units() -> Vec<String> {
+        ["valkey.service", "valkey-server.service", "redis.service", "redis-server.service"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
     /// The command that installs `packages`.
     pub fn install(&self, packages: &str) -> String {
         self.install.replace("{packages}", packages)

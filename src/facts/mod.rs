@@ -1,5 +1,6 @@
 //! What is true of this host, gathered in parallel and handed to the blueprint as a value.
 
+pub mod cache;
 pub mod proxy;
 
 use crate::data::release::{self, Step};
@@ -10,6 +11,7 @@ use crate::host::podman::Image;
 use crate::host::postgres::Server;
 use crate::settings::Settings;
 use crate::settings::input::UserNamespace;
+use cache::Cache;
 use proxy::Proxy;
 
 /// A thing that was looked for.
@@ -68,6 +70,8 @@ pub struct Facts {
     pub installed: Option<String>,
     /// The image in the service user's storage.
     pub image: Option<Image>,
+    /// The host's Valkey; not looked for where the line needs none.
+    pub cache: Fact<Cache>,
     /// The host's Caddy and where our site belongs.
     pub proxy: Fact<Proxy>,
 }
@@ -82,6 +86,10 @@ impl Facts {
         std::thread::scope(|scope| {
             let postgres = scope.spawn(|| postgres(host, settings));
             let proxy = scope.spawn(|| Fact::of(proxy::look(host)));
+            let cache = settings
+                .release
+                .cache()
+                .then(|| scope.spawn(|| Fact::of(cache::look(host, settings))));
             let subordinate = account.as_ref().map(|a| subordinate(host, a)).transpose()?.flatten();
             let own = account.as_ref().map(|a| Ids { uid: a.uid, gid: a.gid });
             let (container, container_before) = match settings.user_namespace {
@@ -96,7 +104,17 @@ impl Facts {
             };
             let (postgres, installed) = postgres.join().unwrap_or_else(|_| (lost(), None));
             let proxy = proxy.join().unwrap_or_else(|_| lost());
-            Ok(Facts { account, container, container_before, postgres, installed, image, proxy })
+            let cache = cache.map_or(Fact::Absent, |look| look.join().unwrap_or_else(|_| lost()));
+            Ok(Facts {
+                account,
+                container,
+                container_before,
+                postgres,
+                installed,
+                image,
+                cache,
+                proxy,
+            })
         })
     }
 }

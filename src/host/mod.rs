@@ -14,6 +14,7 @@ pub mod postgres;
 pub mod programs;
 pub mod run;
 pub mod systemd;
+pub mod valkey;
 
 use crate::error::{Failure, Result};
 use interrupt::Interrupt;

@@ -118,6 +118,14 @@ impl Reader {
             .unwrap_or_default()
     }
 
+    /// Last log lines of a system unit, oldest first. Empty if there are none.
+    pub fn unit_log(&self, unit: &str, lines: u32) -> String {
+        Cmd::new("journalctl")
+            .args(["--no-pager", "-o", "cat", "-n", &lines.to_string(), "-u", unit])
+            .run(self)
+            .unwrap_or_default()
+    }
+
     /// What the user unit generator of Podman makes of a folder of Quadlet files.
     ///
     /// # Errors
@@ -170,13 +178,18 @@ impl Writer<'_> {
             })
     }
 
+    /// Forgets that these units failed, and how often they were started.
+    pub fn forget_failures(&self, manager: Manager<'_>, units: &[&str]) {
+        // Nothing to forget is not a failure.
+        let _ = manager.systemctl().arg("reset-failed").args(units.iter().copied()).output(self);
+    }
+
     /// Queues a job and does not wait for it; earlier failures of the units are forgotten.
     ///
     /// # Errors
     /// If the job cannot be queued.
     pub fn queue_job(&self, manager: Manager<'_>, verb: &str, units: &[&str]) -> Result<()> {
-        // Nothing to forget is not a failure.
-        let _ = manager.systemctl().arg("reset-failed").args(units.iter().copied()).output(self);
+        self.forget_failures(manager, units);
         manager
             .systemctl()
             .args([verb, "--no-block"])

@@ -59,7 +59,7 @@ pub enum Act {
 }
 
 /// Name under which a hand-edited file is kept.
-fn kept(path: &std::path::Path) -> PathBuf {
+pub fn kept(path: &std::path::Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".edited");
     name.into()

@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod caddy_loaded;
 pub mod caddyfile;
 pub mod database;
+pub mod derived;
 pub mod directory;
 pub mod file;
 pub mod gone;
@@ -24,6 +25,7 @@ pub mod settings_file;
 pub mod subids;
 pub mod system_loaded;
 pub mod user;
+pub mod valkey;
 pub mod workload;
 
 use crate::error::Result;

@@ -8,6 +8,7 @@ mod install;
 mod killed;
 mod lab;
 mod lab_itself;
+mod lines;
 mod modes;
 mod plan;
 mod refused;
