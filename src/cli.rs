@@ -26,8 +26,10 @@ lock · 130, 143 stopped by a signal";
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Look whether this host is fit: systemd, Podman, PostgreSQL, Caddy, ports. Changes nothing.
-    #[command(after_help = "Example:\n  authentik-install check")]
-    Check(Check),
+    #[command(
+        after_help = "Examples:\n  authentik-install check\n  authentik-install check --domain auth.example.com --json"
+    )]
+    Check(Box<Check>),
     /// Show every change that `install` would make, in order. Changes nothing.
     #[command(after_help = "Example:\n  authentik-install plan --domain auth.example.com --diff")]
     Plan(Box<Plan>),
@@ -47,6 +49,9 @@ pub enum Verb {
 /// `check`
 #[derive(Debug, Args)]
 pub struct Check {
+    /// Settings: what is to be installed decides what is needed.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

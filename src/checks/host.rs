@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use std::path::Path;
 use sysinfo::{Disks, System};
 
-fn read(path: &str) -> Option<String> {
+pub(super) fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
@@ -28,12 +28,60 @@ pub(super) fn root(_: &Context) -> Result<Finding> {
 
 pub(super) fn cgroup(_: &Context) -> Result<Finding> {
     match read("/sys/fs/cgroup/cgroup.controllers") {
+        // Podman sets a limit of processes, for which that controller has to reach the user.
+        Some(all) if !all.split_whitespace().any(|name| name == "pids") => Ok(Finding::warn(
+            "cgroup v2 without the pids controller: limits cannot be set",
+            "printf '[containers]\\npids_limit=0\\n' >/etc/containers/containers.conf.d/pids.conf",
+        )),
         Some(_) => Ok(Finding::ok("cgroup v2")),
         None => Ok(Finding::fail(
             "no cgroup v2, which Podman's units need",
             "boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line",
         )),
     }
+}
+
+pub(super) fn kind(context: &Context) -> Result<Finding> {
+    let immutable = context.host.exists("/run/ostree-booted");
+    let system = if immutable { "an immutable system (ostree)" } else { "a machine" };
+    let Some(kind) = context.host.container_kind()? else {
+        return Ok(Finding::ok(format!("{system} of its own")));
+    };
+    let found = format!("{system} inside {kind}");
+    Ok(match kind.as_str() {
+        "lxc" | "lxc-libvirt" => Finding::warn(
+            format!("{found}: it needs nesting, keyctl and 65536 more ids"),
+            "pct set ID --features nesting=1,keyctl=1 on the host (Proxmox), and a wider lxc.idmap",
+        ),
+        "docker" | "podman" | "openvz" | "proot" => Finding::warn(
+            format!("{found}: not meant to hold a systemd with users of its own"),
+            "use a virtual machine",
+        ),
+        "wsl" => Finding::warn(format!("{found}: stops with its last window"), "use a server"),
+        _ => Finding::ok(found),
+    })
+}
+
+pub(super) fn security(_: &Context) -> Result<Finding> {
+    if read("/sys/fs/selinux/enforce").is_some_and(|on| on == "1") {
+        return Ok(Finding::warn(
+            "SELinux enforces; whether its policy lets a container reach the sockets is not proven",
+            "if the login of the database fails: ausearch -m avc -ts recent",
+        ));
+    }
+    let apparmor = read("/sys/module/apparmor/parameters/enabled").is_some_and(|on| on == "Y");
+    Ok(Finding::ok(if apparmor { "AppArmor" } else { "no SELinux, no AppArmor" }))
+}
+
+// Codes, tokens and certificates are good for minutes.
+pub(super) fn clock(context: &Context) -> Result<Finding> {
+    if context.host.clock_is_kept()? {
+        return Ok(Finding::ok("the clock is kept by a time server"));
+    }
+    Ok(Finding::warn(
+        "the clock is kept by no time server; a wrong one breaks codes and tokens",
+        "timedatectl set-ntp true, or install chrony",
+    ))
 }
 
 // Rootless overlay storage without a helper needs 5.13 (Podman's rootless.md).
@@ -47,23 +95,6 @@ pub(super) fn kernel(_: &Context) -> Result<Finding> {
         format!("Linux {version}; rootless containers need 5.13 or newer"),
         "upgrade the distribution",
     ))
-}
-
-pub(super) fn user_namespaces(_: &Context) -> Result<Finding> {
-    if read("/proc/sys/user/max_user_namespaces").is_some_and(|max| max == "0") {
-        return Ok(Finding::fail(
-            "user namespaces are switched off",
-            "sysctl -w user.max_user_namespaces=15000",
-        ));
-    }
-    // Debian's and Arch's own switch; absent elsewhere.
-    if read("/proc/sys/kernel/unprivileged_userns_clone").is_some_and(|on| on == "0") {
-        return Ok(Finding::fail(
-            "user namespaces are for root alone",
-            "sysctl -w kernel.unprivileged_userns_clone=1",
-        ));
-    }
-    Ok(Finding::ok("user namespaces are there"))
 }
 
 const GIB: u64 = 1 << 30;

@@ -3,12 +3,16 @@
 //! A check that could not look is not a check that failed: the first is `unknown`, with the reason.
 
 mod host;
+mod rootless;
 mod services;
+mod web;
 
 use crate::data::distro::{self, Distro};
-use crate::data::release::{self, Release};
+use crate::data::release::Release;
 use crate::error::{Failure, Result};
 use crate::host::Reader;
+use crate::names::Domain;
+use crate::settings::Settings;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,8 +81,41 @@ impl Finding {
 struct Context {
     host: Reader,
     distro: Option<Distro>,
-    release: Release,
-    http_port: u16,
+    subject: Subject,
+}
+
+/// What is to be installed, as far as a check wants to know.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The release line.
+    pub release: Release,
+    /// Image without tag.
+    pub image: String,
+    /// The system user.
+    pub user: String,
+    /// The public name, once it is chosen.
+    pub domain: Option<Domain>,
+    /// TCP port that browsers use.
+    pub public_port: u16,
+    /// TCP port of the server on 127.0.0.1.
+    pub http_port: u16,
+    /// TCP port of the server's own HTTPS on 127.0.0.1, if it is published.
+    pub https_port: Option<u16>,
+}
+
+impl Subject {
+    /// That of these settings.
+    pub fn of(settings: &Settings) -> Self {
+        Subject {
+            release: settings.release.clone(),
+            image: settings.image.to_string(),
+            user: settings.user.to_string(),
+            domain: Some(settings.domain.clone()),
+            public_port: settings.domain.port(),
+            http_port: settings.http_port.number(),
+            https_port: settings.https_port.map(|port| port.number()),
+        }
+    }
 }
 
 impl Context {
@@ -104,34 +141,42 @@ const fn check(id: &'static str, run: fn(&Context) -> Result<Finding>) -> Check 
 const CHECKS: &[Check] = &[
     check("systemd", host::systemd),
     check("root", host::root),
+    check("machine", host::kind),
     check("cgroup", host::cgroup),
     check("kernel", host::kernel),
-    check("user-namespaces", host::user_namespaces),
+    check("security", host::security),
     check("memory", host::memory),
     check("disk", host::disk),
-    check("podman", services::podman),
-    check("crun", services::crun),
-    check("rootless-helpers", services::helpers),
+    check("clock", host::clock),
+    check("user-namespaces", rootless::user_namespaces),
+    check("podman", rootless::podman),
+    check("crun", rootless::crun),
+    check("passt", rootless::passt),
+    check("rootless-helpers", rootless::helpers),
+    check("session", rootless::session),
+    check("subordinate-ids", rootless::subids),
+    check("image-policy", rootless::policy),
+    check("keyring", rootless::keyring),
+    check("stray-units", rootless::stray),
     check("postgresql", services::postgresql),
     check("valkey", services::valkey),
-    check("caddy", services::caddy),
-    check("port-http", services::port_80),
-    check("port-https", services::port_443),
-    check("port-authentik", services::port_own),
+    check("caddy", web::caddy),
+    check("caddy-config", web::caddy_config),
+    check("port-http", web::port_80),
+    check("port-https", web::port_public),
+    check("port-authentik", web::port_own),
+    check("domain", web::domain),
+    check("firewall", web::firewall),
 ];
 
 /// Runs every check of the table.
 ///
 /// # Errors
 /// If an embedded table is broken.
-pub fn run(host: &Reader, release: Option<Release>, http_port: u16) -> Result<Report> {
+pub fn run(host: &Reader, subject: Subject) -> Result<Report> {
     let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let release = match release {
-        Some(release) => release,
-        None => release::newest()?,
-    };
     let distro = distro::of(&os_release)?;
-    let context = Arc::new(Context { host: host.clone(), distro, release, http_port });
+    let context = Arc::new(Context { host: host.clone(), distro, subject });
     let rows = host.runtime().block_on(async {
         let started: Vec<_> = CHECKS
             .iter()

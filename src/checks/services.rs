@@ -1,72 +1,23 @@
-//! The programs and services that authentik is built on here.
+//! The services that authentik stores its things in.
 
-use super::{Context, Finding, at_least};
+use super::{Context, Finding};
 use crate::data::distro::Distro;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::facts::cache::is_included;
-use crate::host::caddy;
-use crate::host::systemd::Manager;
+use crate::host::postgres::Server;
 use crate::host::valkey::{Address, Refusal};
-
-// `.pod` units came with 5.0 (Podman's RELEASE_NOTES).
-pub(super) fn podman(context: &Context) -> Result<Finding> {
-    let cure = context.install(|distro| distro.podman.clone(), "Podman 5.0 or newer");
-    match context.host.program_version("podman", &["--version"])? {
-        None => Ok(Finding::fail("Podman is not installed", cure)),
-        Some(version) if at_least(&version, &[5, 0]) => {
-            Ok(Finding::ok(format!("Podman {version}")))
-        }
-        Some(version) => Ok(Finding::fail(
-            format!("Podman {version}; pods as systemd units need 5.0 or newer"),
-            "upgrade the distribution (Debian 13, Ubuntu 26.04, Fedora 42 and newer have it)",
-        )),
-    }
-}
-
-// The annotation that keeps the groups of the sockets is crun's alone.
-pub(super) fn crun(context: &Context) -> Result<Finding> {
-    let cure = context.install(|_| "crun".into(), "crun");
-    Ok(match context.host.program_version("crun", &["--version"])? {
-        None => Finding::fail(
-            "crun is not installed; with another runtime the sockets stay closed",
-            cure,
-        ),
-        Some(version) => Finding::ok(format!("crun {version}")),
-    })
-}
-
-pub(super) fn helpers(context: &Context) -> Result<Finding> {
-    let missing: Vec<&str> = [
-        ("pasta", "pasta (network)"),
-        ("newuidmap", "newuidmap (subordinate ids)"),
-        ("newgidmap", "newgidmap (subordinate ids)"),
-        ("catatonit", "catatonit (pod)"),
-        ("setpriv", "setpriv (util-linux)"),
-        ("getent", "getent (libc)"),
-        ("ss", "ss (iproute2)"),
-    ]
-    .into_iter()
-    .filter(|(program, _)| !context.host.has_program(program))
-    .map(|(_, shown)| shown)
-    .collect();
-    let bus = context.host.has_user_bus();
-    if missing.is_empty() && bus {
-        return Ok(Finding::ok("pasta, newuidmap, newgidmap, catatonit, user bus"));
-    }
-    let mut found = missing.join(", ");
-    if !bus {
-        found = [found, "the user bus (dbus-user-session)".into()].join(", ");
-    }
-    let cure = context.install(
-        |distro| format!("{} {}", distro.podman, distro.iproute),
-        "what rootless Podman recommends",
-    );
-    Ok(Finding::fail(format!("missing: {}", found.trim_start_matches(", ")), cure))
-}
+use serde::Deserialize;
 
 pub(super) fn postgresql(context: &Context) -> Result<Finding> {
-    let release = &context.release;
-    let Some(server) = context.host.postgres()? else {
+    let release = &context.subject.release;
+    let server = match context.host.postgres() {
+        Err(failure) if is_down(&failure) => {
+            let cure = "systemctl start postgresql; pg_lsclusters shows each one on Debian";
+            return Ok(Finding::fail("PostgreSQL does not run", cure));
+        }
+        other => other?,
+    };
+    let Some(server) = server else {
         let cure = context.install(|distro| distro.postgresql.clone(), "PostgreSQL");
         return Ok(Finding::fail("PostgreSQL is not installed", cure));
     };
@@ -92,18 +43,70 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
             format!("use PostgreSQL {max}, or a newer line of authentik"),
         ));
     }
-    Ok(Finding::ok(found))
+    state(context, &server, &found)
+}
+
+// As libpq says that nobody listens.
+fn is_down(failure: &Failure) -> bool {
+    let said = failure.to_string();
+    said.contains("No such file or directory") || said.contains("Connection refused")
+}
+
+#[derive(Deserialize)]
+struct Load {
+    max: i64,
+    used: i64,
+}
+
+/// A server and a worker of 2026.8 were seen to hold 10; each tenant, and each more process, adds.
+const CONNECTIONS: i64 = 20;
+
+fn state(context: &Context, server: &Server, found: &str) -> Result<Finding> {
+    let Some(unit) = &server.unit else {
+        return Ok(Finding::warn(
+            format!("{found}; no unit of systemd runs it, so nothing waits for it at boot"),
+            "run it as a systemd service",
+        ));
+    };
+    let socket = server.socket_dir.join(format!(".s.PGSQL.{}", server.port));
+    if context.host.stat(&socket)?.is_none() {
+        return Ok(Finding::fail(
+            format!("{found}; there is no {}", socket.display()),
+            "set unix_socket_directories in postgresql.conf and restart it",
+        ));
+    }
+    let sql = "SELECT json_build_object('max', current_setting('max_connections')::int
+            - current_setting('superuser_reserved_connections')::int,
+        'used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> 'authentik'))";
+    let load: Option<Load> = context.host.query(server, "postgres", sql)?;
+    if let Some(Load { max, used }) = load.filter(|load| load.max - load.used < CONNECTIONS) {
+        return Ok(Finding::warn(
+            format!(
+                "{found}; {used} of {max} connections are taken by others, authentik wants {CONNECTIONS}"
+            ),
+            "runuser -u postgres -- psql -c 'ALTER SYSTEM SET max_connections = 200', then restart it",
+        ));
+    }
+    let others = context.host.active_units("postgresql@*.service")?;
+    let others: Vec<&str> = others.iter().map(String::as_str).filter(|name| name != unit).collect();
+    Ok(Finding::ok(match others.as_slice() {
+        [] => format!("{found} ({unit})"),
+        more => format!("{found} ({unit}; not used: {})", more.join(", ")),
+    }))
 }
 
 pub(super) fn valkey(context: &Context) -> Result<Finding> {
     let version = context.host.program_version("valkey-server", &["--version"])?;
     let here =
         version.map_or_else(|| "not installed".to_owned(), |version| format!("Valkey {version}"));
-    if !context.release.cache() {
-        return Ok(Finding::ok(format!("{here}; authentik {} needs none", context.release.line)));
+    if !context.subject.release.cache() {
+        return Ok(Finding::ok(format!(
+            "{here}; authentik {} needs none",
+            context.subject.release.line
+        )));
     }
     let cure = context.install(|distro| distro.valkey.clone(), "Valkey");
-    let line = &context.release.line;
+    let line = &context.subject.release.line;
     let units = context
         .distro
         .as_ref()
@@ -135,53 +138,4 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
             format!("journalctl -u {unit} -n 50"),
         ),
     })
-}
-
-// 2.5 was the first to pass Host and X-Forwarded-* as authentik needs them without being told.
-pub(super) fn caddy(context: &Context) -> Result<Finding> {
-    let cure = context.install(|distro| distro.caddy.clone(), "Caddy");
-    let Some(version) = context.host.caddy_version()? else {
-        return Ok(Finding::fail("Caddy is not installed", cure));
-    };
-    if !at_least(&version, &[2, 5]) {
-        return Ok(Finding::fail(format!("Caddy {version}; 2.5 or newer is needed"), cure));
-    }
-    let unit = context.host.unit(Manager::System, caddy::UNIT)?;
-    if unit.active != "active" {
-        return Ok(Finding::fail(
-            format!("Caddy {version}, its service is {}", unit.active),
-            "systemctl enable --now caddy.service",
-        ));
-    }
-    Ok(Finding::ok(format!("Caddy {version}, running")))
-}
-
-fn port(context: &Context, number: u16, owner: &str) -> Result<Finding> {
-    let mut others: Vec<String> = context
-        .host
-        .listeners(number)?
-        .into_iter()
-        .filter(|program| !program.starts_with(owner))
-        .collect();
-    others.sort();
-    others.dedup();
-    if others.is_empty() {
-        return Ok(Finding::ok(format!("port {number} is free, or {owner}'s")));
-    }
-    Ok(Finding::fail(
-        format!("port {number} is taken by {}", others.join(", ")),
-        format!("stop it, or move it to another port: ss -Hltnp 'sport = :{number}'"),
-    ))
-}
-
-pub(super) fn port_80(context: &Context) -> Result<Finding> {
-    port(context, 80, "caddy")
-}
-
-pub(super) fn port_443(context: &Context) -> Result<Finding> {
-    port(context, 443, "caddy")
-}
-
-pub(super) fn port_own(context: &Context) -> Result<Finding> {
-    port(context, context.http_port, "pasta")
 }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -143,6 +144,32 @@ impl Reader {
             newest = newest.max(file.map_or(0, |meta| meta.modified));
         }
         Ok(newest)
+    }
+
+    /// Is there anything of this name? Links are followed.
+    pub fn exists(&self, path: &str) -> bool {
+        Path::new(path).exists()
+    }
+
+    /// The text of a file that the system keeps. Links are followed.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open_text(&self, path: &Path) -> Result<String> {
+        let mut text = String::new();
+        self.open_named(path)?
+            .take(1 << 20)
+            .read_to_string(&mut text)
+            .map_err(|error| failure("reading", path, error))?;
+        Ok(text)
+    }
+
+    /// The names in a folder that are text; one that does not exist has none.
+    ///
+    /// # Errors
+    /// If it cannot be listed.
+    pub fn names_in(&self, path: &Path) -> Result<Vec<String>> {
+        Ok(self.list(path)?.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 
     // The names in a folder; one that does not exist has none.

@@ -8,6 +8,7 @@ pub mod files;
 pub mod http;
 pub mod interrupt;
 pub mod lock;
+pub mod machine;
 mod openat;
 pub mod podman;
 pub mod postgres;

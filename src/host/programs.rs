@@ -31,6 +31,24 @@ impl Reader {
         Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
     }
 
+    /// The first line that a program prints.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn first_line(&self, program: &str, args: &[&str]) -> Result<String> {
+        let text = Cmd::new(program).args(args.iter().copied()).run(self)?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Does a program gain rights when it starts, by its setuid bit or a capability?
+    pub fn is_privileged(&self, program: &str) -> bool {
+        use std::os::unix::fs::PermissionsExt;
+        let Some(path) = find(program) else { return false };
+        let setuid =
+            std::fs::metadata(&path).is_ok_and(|meta| meta.permissions().mode() & 0o4000 != 0);
+        setuid || rustix::fs::getxattr(&path, "security.capability", &mut [0_u8; 64]).is_ok()
+    }
+
     /// systemd's version.
     ///
     /// # Errors

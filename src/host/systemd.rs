@@ -74,6 +74,20 @@ impl Reader {
         })
     }
 
+    /// Names of the running system units that a pattern fits.
+    ///
+    /// # Errors
+    /// If the manager cannot be asked.
+    pub fn active_units(&self, pattern: &str) -> Result<Vec<String>> {
+        let args = ["list-units", "--plain", "--no-legend", "--state=active", pattern];
+        let text = Manager::System.systemctl().args(args).run(self)?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect())
+    }
+
     /// Properties of a unit by name.
     ///
     /// # Errors

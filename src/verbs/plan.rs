@@ -1,7 +1,7 @@
 //! `plan`: what would `install` do?
 
 use crate::blueprint::Phase;
-use crate::checks::{self, Level, Report};
+use crate::checks::{self, Level, Report, Subject};
 use crate::cli;
 use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
@@ -30,17 +30,16 @@ pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> 
         let text = format!("upstream does not mend authentik {} any more", release.line);
         world.told.emit(&Event::warning(text));
     }
-    let report =
-        checks::run(&world.host, Some(settings.release.clone()), settings.http_port.number())?;
-    refuse_unfit(&report, phases)?;
+    let report = checks::run(&world.host, Subject::of(settings))?;
+    refuse_unfit(&report, settings, phases)?;
     Plan::make(&world.host, settings, phases)
 }
 
 // What a phase that is left out would need does not count.
-fn refuse_unfit(report: &Report, phases: &[Phase]) -> Result<()> {
-    let left_out = |id: &str| {
-        !phases.contains(&Phase::Proxy) && matches!(id, "caddy" | "port-http" | "port-https")
-    };
+fn refuse_unfit(report: &Report, settings: &Settings, phases: &[Phase]) -> Result<()> {
+    let proxy = phases.contains(&Phase::Proxy) && settings.proxy.enabled;
+    let left_out =
+        |id: &str| !proxy && matches!(id, "caddy" | "caddy-config" | "port-http" | "port-https");
     let bad: Vec<_> = report
         .checks
         .iter()
