@@ -43,6 +43,8 @@ pub struct Row {
     /// The command that cures it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cure: Option<String>,
+    /// Does it keep `install` from going ahead?
+    pub blocks: bool,
 }
 
 /// The result. Its JSON shape is a promise, numbered by `format`.
@@ -130,24 +132,30 @@ impl Context {
 
 struct Check {
     id: &'static str,
+    /// Advice: not being able to look is no obstacle.
+    advice: bool,
     deadline: Duration,
     run: fn(&Context) -> Result<Finding>,
 }
 
 const fn check(id: &'static str, run: fn(&Context) -> Result<Finding>) -> Check {
-    Check { id, deadline: Duration::from_secs(10), run }
+    Check { id, advice: false, deadline: Duration::from_secs(10), run }
+}
+
+const fn advice(id: &'static str, run: fn(&Context) -> Result<Finding>) -> Check {
+    Check { advice: true, ..check(id, run) }
 }
 
 const CHECKS: &[Check] = &[
     check("systemd", host::systemd),
     check("root", host::root),
-    check("machine", host::kind),
+    advice("machine", host::kind),
     check("cgroup", host::cgroup),
     check("kernel", host::kernel),
-    check("security", host::security),
+    advice("security", host::security),
     check("memory", host::memory),
     check("disk", host::disk),
-    check("clock", host::clock),
+    advice("clock", host::clock),
     check("user-namespaces", rootless::user_namespaces),
     check("podman", rootless::podman),
     check("crun", rootless::crun),
@@ -165,8 +173,8 @@ const CHECKS: &[Check] = &[
     check("port-http", web::port_80),
     check("port-https", web::port_public),
     check("port-authentik", web::port_own),
-    check("domain", web::domain),
-    check("firewall", web::firewall),
+    advice("domain", web::domain),
+    advice("firewall", web::firewall),
 ];
 
 /// Runs every check of the table.
@@ -197,22 +205,26 @@ pub fn run(host: &Reader, subject: Subject) -> Result<Report> {
                     format!("no answer within {} s", check.deadline.as_secs()),
                 )),
             };
-            rows.push(row(check.id, finding));
+            rows.push(row(check, finding));
         }
         rows
     });
-    let fit = rows.iter().all(|row| matches!(row.level, Level::Ok | Level::Warn));
+    let fit = !rows.iter().any(|row| row.blocks);
     Ok(Report { format: 1, fit, checks: rows })
 }
 
-fn row(id: &'static str, finding: Result<Finding>) -> Row {
+fn row(check: &Check, finding: Result<Finding>) -> Row {
+    let id = check.id;
     match finding {
-        Ok(Finding { level, found, cure }) => Row { id, level, found, cure },
+        Ok(Finding { level, found, cure }) => {
+            Row { id, level, found, cure, blocks: level == Level::Fail }
+        }
         Err(failure) => Row {
             id,
             level: Level::Unknown,
             found: failure.summary(),
             cure: failure.next_step().map(str::to_owned),
+            blocks: !check.advice,
         },
     }
 }

@@ -1,6 +1,6 @@
 //! What would be done. Holds a [`Reader`], and so cannot do it.
 
-use crate::blueprint::step::{Outlook, Shown};
+use crate::blueprint::step::{Outlook, Shown, Step};
 use crate::blueprint::{self, Phase};
 use crate::engine::ledger::Ledger;
 use crate::error::{Exit, Failure, Result};
@@ -80,29 +80,20 @@ impl Plan {
         let ledger = Ledger::read(host)?;
         let mut planned = Vec::new();
         for phase in phases {
-            let mut steps = Vec::new();
-            for step in blueprint::phase(*phase, settings, &facts)? {
-                host.check_interrupt()?;
-                let standing = ledger.standing(&step.id());
-                let claimable = step.claim().is_some();
-                let state = match step.look(host, &standing)? {
-                    Outlook::Converged if claimable && standing == Standing::Unclaimed => {
-                        State::Used
-                    }
-                    Outlook::Converged => State::Converged,
-                    Outlook::Pending(changes) => State::Pending { changes },
-                    Outlook::After(after) => State::After { after, text: step.aim() },
-                    Outlook::Foreign { what, next } => State::Foreign { what, next },
-                };
-                steps.push(Row { id: step.id(), state });
-            }
-            planned.push(PhasePlan { phase: *phase, steps });
+            planned.push((*phase, blueprint::phase(*phase, settings, &facts)?));
         }
+        host.check_interrupt()?;
+        let planned = look(host, &ledger, &planned)?;
         Ok(Plan { format: 1, changes: count(&planned), phases: planned })
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {
         self.phases.iter().flat_map(|phase| &phase.steps)
+    }
+
+    /// Is something foreign in the way?
+    pub fn is_blocked(&self) -> bool {
+        self.rows().any(|row| matches!(row.state, State::Foreign { .. }))
     }
 
     // What waits for something that no row of this plan brings about.
@@ -148,6 +139,44 @@ impl Plan {
             .next(format!("{next}\nNothing was touched."))
             .exit(Exit::Unfit))
     }
+}
+
+// All at once: looking waits for programs, and does not change anything.
+fn look(
+    host: &Reader,
+    ledger: &Ledger,
+    phases: &[(Phase, Vec<Box<dyn Step>>)],
+) -> Result<Vec<PhasePlan>> {
+    std::thread::scope(|scope| {
+        let looks: Vec<_> = phases
+            .iter()
+            .map(|(phase, steps)| {
+                let looks =
+                    steps.iter().map(|step| scope.spawn(|| row(host, ledger, step.as_ref())));
+                (*phase, looks.collect::<Vec<_>>())
+            })
+            .collect();
+        let mut planned = Vec::new();
+        for (phase, looks) in looks {
+            let ended = || Failure::new("planning", phase.name(), "a look ended early");
+            let rows = looks.into_iter().map(|look| look.join().unwrap_or_else(|_| Err(ended())));
+            planned.push(PhasePlan { phase, steps: rows.collect::<Result<_>>()? });
+        }
+        Ok(planned)
+    })
+}
+
+fn row(host: &Reader, ledger: &Ledger, step: &dyn Step) -> Result<Row> {
+    let standing = ledger.standing(&step.id());
+    let claimable = step.claim().is_some();
+    let state = match step.look(host, &standing)? {
+        Outlook::Converged if claimable && standing == Standing::Unclaimed => State::Used,
+        Outlook::Converged => State::Converged,
+        Outlook::Pending(changes) => State::Pending { changes },
+        Outlook::After(after) => State::After { after, text: step.aim() },
+        Outlook::Foreign { what, next } => State::Foreign { what, next },
+    };
+    Ok(Row { id: step.id(), state })
 }
 
 fn count(phases: &[PhasePlan]) -> usize {

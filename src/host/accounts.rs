@@ -100,7 +100,7 @@ impl Reader {
 
     // The C library of a static binary reads /etc/passwd alone; getent asks every source.
     fn getent(&self, database: &str, key: &str) -> Result<Option<String>> {
-        let output = Cmd::new("getent").arg(database).arg(key).output(self)?;
+        let output = Cmd::new("getent").arg(database).arg(key).asks().output(self)?;
         match output.code {
             Some(0) => Ok(output.out.lines().next().map(str::to_owned)),
             Some(2) => Ok(None),

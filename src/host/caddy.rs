@@ -40,8 +40,8 @@ impl Reader {
         };
         let cmd = Cmd::new("caddy").arg("version");
         let text = match &nobody {
-            Some(account) => cmd.user(account).run(self)?,
-            None => cmd.run(self)?,
+            Some(account) => cmd.user(account).asks().run(self)?,
+            None => cmd.asks().run(self)?,
         };
         Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
     }
@@ -76,7 +76,7 @@ impl Reader {
     /// # Errors
     /// With Caddy's own words, file and line, if it means nothing.
     pub fn caddy_adapt(&self, caddy: &Caddy) -> Result<Value> {
-        adapted(adapt(caddy).arg(&caddy.caddyfile).run(self))
+        adapted(adapt(caddy).arg(&caddy.caddyfile).asks().run(self))
     }
 
     /// The configuration that a text means, if it were the Caddyfile. Relative imports in it are

@@ -5,6 +5,10 @@ use crate::host::Reader;
 use crate::host::run::{Cmd, find};
 use serde_json::Value;
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// A name server that does not answer keeps a resolver waiting for ten seconds and more.
+const LOOKUP: Duration = Duration::from_secs(4);
 
 impl Reader {
     /// The kind of container that this is, in systemd's words; `None` on a machine of its own.
@@ -12,7 +16,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be asked.
     pub fn container_kind(&self) -> Result<Option<String>> {
-        let output = Cmd::new("systemd-detect-virt").arg("--container").output(self)?;
+        let output = Cmd::new("systemd-detect-virt").arg("--container").asks().output(self)?;
         let kind = output.out.trim();
         Ok(Some(kind.to_owned()).filter(|kind| kind != "none" && !kind.is_empty()))
     }
@@ -23,7 +27,7 @@ impl Reader {
     /// If it cannot be asked.
     pub fn clock_is_kept(&self) -> Result<bool> {
         let args = ["show", "-p", "NTPSynchronized", "--value"];
-        Ok(Cmd::new("timedatectl").args(args).run(self)?.trim() == "yes")
+        Ok(Cmd::new("timedatectl").args(args).asks().run(self)?.trim() == "yes")
     }
 
     /// The addresses that a name has; none if it is not known.
@@ -31,7 +35,8 @@ impl Reader {
     /// # Errors
     /// If it cannot be asked.
     pub fn addresses_of(&self, name: &str) -> Result<Vec<IpAddr>> {
-        let output = Cmd::new("getent").args(["ahosts", name]).output(self)?;
+        let output =
+            Cmd::new("getent").args(["ahosts", name]).deadline(LOOKUP).asks().output(self)?;
         let first =
             output.out.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
         let mut found: Vec<IpAddr> = first.collect();
@@ -45,7 +50,7 @@ impl Reader {
     /// # Errors
     /// If they cannot be asked.
     pub fn own_addresses(&self) -> Result<Vec<IpAddr>> {
-        let text = Cmd::new("ip").args(["-j", "addr"]).run(self)?;
+        let text = Cmd::new("ip").args(["-j", "addr"]).asks().run(self)?;
         let links: Vec<Value> = serde_json::from_str(&text)
             .map_err(|error| Failure::new("reading the answer of", "ip", error.to_string()))?;
         let infos = links.iter().filter_map(|link| link.get("addr_info")?.as_array()).flatten();
@@ -61,7 +66,7 @@ impl Reader {
         if find("nft").is_none() {
             return Ok(None);
         }
-        let text = Cmd::new("nft").args(["-j", "list", "ruleset"]).run(self)?;
+        let text = Cmd::new("nft").args(["-j", "list", "ruleset"]).asks().run(self)?;
         let rules: Value = serde_json::from_str(&text)
             .map_err(|error| Failure::new("reading the answer of", "nft", error.to_string()))?;
         Ok(Some(is_filtered(&rules, port)))

@@ -9,6 +9,7 @@ pub mod http;
 pub mod interrupt;
 pub mod lock;
 pub mod machine;
+mod memo;
 mod openat;
 pub mod podman;
 pub mod postgres;
@@ -20,7 +21,9 @@ pub mod valkey;
 use crate::error::{Failure, Result};
 use interrupt::Interrupt;
 use lock::Lock;
+use memo::Memo;
 use std::ops::Deref;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// Looks at the host. Nothing reachable from here changes it.
@@ -28,12 +31,13 @@ use tokio::runtime::Handle;
 pub struct Reader {
     runtime: Handle,
     interrupt: Interrupt,
+    memo: Arc<Memo>,
 }
 
 impl Reader {
     /// A reader whose processes live on `runtime` and end early when `interrupt` is raised.
     pub fn new(runtime: Handle, interrupt: Interrupt) -> Self {
-        Reader { runtime, interrupt }
+        Reader { runtime, interrupt, memo: Arc::default() }
     }
 
     /// Has the user asked to stop?
@@ -42,6 +46,11 @@ impl Reader {
     /// If so, with the exit code of the signal.
     pub fn check_interrupt(&self) -> Result<()> {
         self.interrupt.check()
+    }
+
+    /// Asks the host anew from now on: something has changed, or time has passed.
+    pub fn forget(&self) {
+        self.memo.forget();
     }
 
     /// Where blocking work runs in parallel.
@@ -54,6 +63,7 @@ impl Reader {
     /// # Errors
     /// If the user asked to stop.
     pub fn pause(&self, time: std::time::Duration) -> Result<()> {
+        self.forget();
         let until = std::time::Instant::now() + time;
         while std::time::Instant::now() < until {
             self.check_interrupt()?;

@@ -27,7 +27,7 @@ impl Reader {
         if find(program).is_none() {
             return Ok(None);
         }
-        let text = Cmd::new(program).args(args.iter().copied()).run(self)?;
+        let text = Cmd::new(program).args(args.iter().copied()).asks().run(self)?;
         Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
     }
 
@@ -36,7 +36,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be run.
     pub fn first_line(&self, program: &str, args: &[&str]) -> Result<String> {
-        let text = Cmd::new(program).args(args.iter().copied()).run(self)?;
+        let text = Cmd::new(program).args(args.iter().copied()).asks().run(self)?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
@@ -54,7 +54,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be run.
     pub fn systemd_version(&self) -> Result<String> {
-        let text = Cmd::new("systemctl").arg("--version").run(self)?;
+        let text = Cmd::new("systemctl").arg("--version").asks().run(self)?;
         Ok(text.split_whitespace().nth(1).unwrap_or("of unknown version").to_owned())
     }
 
@@ -64,7 +64,7 @@ impl Reader {
     /// If it cannot be asked.
     pub fn listeners(&self, port: u16) -> Result<Vec<String>> {
         let filter = format!("sport = :{port}");
-        let text = Cmd::new("ss").args(["-Hltnp", &filter]).run(self)?;
+        let text = Cmd::new("ss").args(["-Hltnp", &filter]).asks().run(self)?;
         Ok(text.lines().map(listener).collect())
     }
 }

@@ -70,6 +70,7 @@ pub(in crate::host) struct Cmd {
     input: Input,
     deadline: Duration,
     interruptible: bool,
+    asks: bool,
     doing: Option<(String, String)>,
     next: Option<String>,
 }
@@ -78,7 +79,7 @@ pub(in crate::host) struct Cmd {
 pub(in crate::host) type Watch<'w> = &'w dyn Fn(&str, Duration);
 
 /// What a program answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::host) struct Output {
     /// Exit status; `None` if a signal ended it.
     pub code: Option<i32>,
@@ -100,6 +101,7 @@ impl Cmd {
             input: Input::Nothing,
             deadline: Duration::from_secs(30),
             interruptible: false,
+            asks: false,
             doing: None,
             next: None,
         }
@@ -139,6 +141,12 @@ impl Cmd {
 
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
+        self
+    }
+
+    /// Only looks: the answer is good until something is changed.
+    pub fn asks(mut self) -> Self {
+        self.asks = true;
         self
     }
 
@@ -203,7 +211,27 @@ impl Cmd {
             Failure::new("starting", &self.program, "it is not installed")
                 .next("authentik-install check")
         })?;
-        host.runtime.block_on(self.execute(program, host, watch))
+        if self.asks {
+            let question = self.question();
+            return host
+                .memo
+                .answer(question, || host.runtime.block_on(self.execute(program, host, watch)));
+        }
+        let ended = host.runtime.block_on(self.execute(program, host, watch));
+        host.forget();
+        ended
+    }
+
+    // Everything that decides the answer.
+    fn question(&self) -> Vec<u8> {
+        let mut all = format!("{} {:?} {:?}\n", self.program, self.args, self.env).into_bytes();
+        all.extend(
+            self.user.as_ref().map_or(String::new(), |user| user.uid.to_string()).into_bytes(),
+        );
+        if let Input::Bytes(bytes) = &self.input {
+            all.extend_from_slice(bytes);
+        }
+        all
     }
 
     fn command(&self, program: &Path) -> tokio::process::Command {
@@ -292,6 +320,11 @@ impl Cmd {
 }
 
 impl Output {
+    /// An answer that no program gave.
+    pub fn said(out: String) -> Self {
+        Output { code: Some(0), out, err: String::new(), program: String::new() }
+    }
+
     /// The answer as a failure.
     pub fn failure(&self) -> Failure {
         let lines: Vec<&str> =

@@ -59,19 +59,21 @@ impl Reader {
     /// # Errors
     /// If the manager cannot be asked.
     pub fn unit(&self, manager: Manager<'_>, name: &str) -> Result<Unit> {
+        Ok(self.units(manager, &[name])?.remove(name).unwrap_or_default())
+    }
+
+    /// State of several units of one manager, by name.
+    ///
+    /// # Errors
+    /// If the manager cannot be asked.
+    pub fn units(&self, manager: Manager<'_>, names: &[&str]) -> Result<BTreeMap<String, Unit>> {
         let properties =
             "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ExecStart";
-        let values = self.unit_properties(manager, name, properties)?;
-        let text = |key: &str| values.get(key).cloned().unwrap_or_default();
-        Ok(Unit {
-            load: text("LoadState"),
-            active: text("ActiveState"),
-            sub: text("SubState"),
-            stale: text("NeedDaemonReload") == "yes",
-            main_pid: text("MainPID").parse().unwrap_or(0),
-            restarts: text("NRestarts").parse().unwrap_or(0),
-            exec_start: text("ExecStart"),
-        })
+        let args = ["show", "-p", properties];
+        let text = manager.systemctl().args(args).args(names.iter().copied()).asks().run(self)?;
+        // One paragraph each, in the order asked for.
+        let found = text.trim_end().split("\n\n").map(|paragraph| unit(&properties_of(paragraph)));
+        Ok(names.iter().map(|name| (*name).to_owned()).zip(found).collect())
     }
 
     /// Names of the running system units that a pattern fits.
@@ -80,7 +82,7 @@ impl Reader {
     /// If the manager cannot be asked.
     pub fn active_units(&self, pattern: &str) -> Result<Vec<String>> {
         let args = ["list-units", "--plain", "--no-legend", "--state=active", pattern];
-        let text = Manager::System.systemctl().args(args).run(self)?;
+        let text = Manager::System.systemctl().args(args).asks().run(self)?;
         Ok(text
             .lines()
             .filter_map(|line| line.split_whitespace().next())
@@ -98,12 +100,8 @@ impl Reader {
         name: &str,
         properties: &str,
     ) -> Result<BTreeMap<String, String>> {
-        let text = manager.systemctl().args(["show", "-p", properties, name]).run(self)?;
-        Ok(text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect())
+        let text = manager.systemctl().args(["show", "-p", properties, name]).asks().run(self)?;
+        Ok(properties_of(&text))
     }
 
     /// Is this user's manager running and answering?
@@ -150,6 +148,26 @@ impl Reader {
             .env("QUADLET_UNIT_DIRS", dir)
             .args(["-user", "-dryrun"])
             .run(self)
+    }
+}
+
+fn properties_of(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn unit(values: &BTreeMap<String, String>) -> Unit {
+    let text = |key: &str| values.get(key).cloned().unwrap_or_default();
+    Unit {
+        load: text("LoadState"),
+        active: text("ActiveState"),
+        sub: text("SubState"),
+        stale: text("NeedDaemonReload") == "yes",
+        main_pid: text("MainPID").parse().unwrap_or(0),
+        restarts: text("NRestarts").parse().unwrap_or(0),
+        exec_start: text("ExecStart"),
     }
 }
 

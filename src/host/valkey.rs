@@ -106,7 +106,7 @@ impl Reader {
             return Ok((Vec::new(), Vec::new()));
         }
         let owned = format!("pid={pid},");
-        let text = Cmd::new("ss").args(["-Hlxtnp"]).run(self)?;
+        let text = Cmd::new("ss").args(["-Hlxtnp"]).asks().run(self)?;
         let own = text.lines().filter(|line| line.contains(&owned));
         let mut found = (Vec::new(), Vec::new());
         for address in own.filter_map(|line| line.split_whitespace().nth(4)) {

@@ -12,7 +12,7 @@ use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::names::PgName;
 use crate::resource::admin::FLOW;
-use crate::resource::workload::log_command;
+use crate::resource::workload::{SERVICES, log_command};
 use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict};
 use std::time::{Duration, Instant};
 
@@ -77,9 +77,11 @@ impl Ready {
             }
             Err(why) => return lacks(SERVER, format!("the login page does not answer ({why})")),
         }
+        let units = host.units(Manager::User(account), &SERVICES)?;
         for name in [SERVER, WORKER] {
-            let unit = host.unit(Manager::User(account), &format!("{name}.service"))?;
-            if unit.active != "active" {
+            if let Some(unit) = units.get(&format!("{name}.service"))
+                && unit.active != "active"
+            {
                 return lacks(name, format!("its unit is {} ({})", unit.active, unit.sub));
             }
         }
@@ -121,10 +123,8 @@ impl Resource for Ready {
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
         let workload = Id::new("workload", "authentik");
         let Some(account) = host.account(&self.user)? else { return Ok(Seen::After(workload)) };
-        if host
-            .unit(Manager::User(&account), "authentik-server.service")
-            .is_ok_and(|unit| unit.load == "loaded")
-        {
+        let units = host.units(Manager::User(&account), &SERVICES).unwrap_or_default();
+        if units.values().all(|unit| unit.load == "loaded") && !units.is_empty() {
             return self.missing(host, &account).map(Seen::Now);
         }
         Ok(Seen::After(workload))

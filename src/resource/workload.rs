@@ -26,6 +26,8 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 
 /// The unit of the pod.
 pub const POD: &str = "authentik-pod.service";
+/// All units: the pod and its containers.
+pub const SERVICES: [&str; 3] = [POD, "authentik-server.service", "authentik-worker.service"];
 
 /// The pod and its containers.
 #[derive(Debug)]
@@ -70,24 +72,14 @@ pub enum Act {
 }
 
 impl Workload {
-    fn services(&self) -> Vec<String> {
-        let own = self.containers.iter().map(|(name, _)| format!("{name}.service"));
-        std::iter::once(POD.to_owned()).chain(own).collect()
-    }
-
     fn account(&self, host: &Reader) -> Result<Account> {
         host.account(&self.user)?
             .ok_or_else(|| Failure::new("looking at the units of", &self.user, "the user is gone"))
     }
 
     fn look(&self, host: &Reader, account: &Account) -> Result<Found> {
-        let mut units = BTreeMap::new();
-        for name in self.services() {
-            let unit = host.unit(Manager::User(account), &name)?;
-            units.insert(name, unit);
-        }
         Ok(Found {
-            units,
+            units: host.units(Manager::User(account), &SERVICES)?,
             containers: host.containers(account)?,
             secrets: host.newest_in(&self.secrets)?,
             bootstrap: host.stat(&self.bootstrap)?.is_some(),
@@ -240,7 +232,7 @@ impl Resource for Workload {
             Act::Stop => return host.unit_job(manager, "stop", &[POD], START_LIMIT),
             Act::Start(list) => ("start", list.clone()),
             Act::Restart(list) => ("restart", list.clone()),
-            Act::RestartPod => ("restart", self.services()),
+            Act::RestartPod => ("restart", SERVICES.map(str::to_owned).to_vec()),
         };
         let units: Vec<&str> = units.iter().map(String::as_str).collect();
         host.queue_job(manager, verb, &units)?;
@@ -286,7 +278,7 @@ mod tests {
         };
         let starts = ["", "podman run --label x=s1", "podman run --label x=w1"].map(unit);
         Found {
-            units: workload().services().into_iter().zip(starts).collect(),
+            units: SERVICES.map(str::to_owned).into_iter().zip(starts).collect(),
             containers: vec![
                 container("authentik-server", server, pod),
                 container("authentik-worker", "w1", pod),

@@ -44,6 +44,10 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     if asks && plan.changes > 0 && !ask(world, &plan, args.diff)? {
         return Ok(Exit::Done);
     }
+    if asks {
+        // The answer took its time.
+        world.host.forget();
+    }
     let host = Writer::new(world.host.clone(), &lock);
     let mut done = Done::default();
     let ended = apply::apply(&host, &settings, &phases, world.told, &mut done);

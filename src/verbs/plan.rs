@@ -1,7 +1,7 @@
 //! `plan`: what would `install` do?
 
 use crate::blueprint::Phase;
-use crate::checks::{self, Level, Report, Subject};
+use crate::checks::{self, Report, Subject};
 use crate::cli;
 use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
@@ -23,16 +23,19 @@ pub fn run(world: &World<'_>, args: &cli::Plan) -> Result<Exit> {
     Ok(if args.exit_code && plan.changes > 0 { Exit::Pending } else { Exit::Done })
 }
 
-/// Checks the host, then looks at every resource.
+/// Looks at every resource, and checks the host wherever something would be done to it.
 pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> Result<Plan> {
     let release = &settings.release;
     if !release.supported {
         let text = format!("upstream does not mend authentik {} any more", release.line);
         world.told.emit(&Event::warning(text));
     }
-    let report = checks::run(&world.host, Subject::of(settings))?;
-    refuse_unfit(&report, settings, phases)?;
-    Plan::make(&world.host, settings, phases)
+    let plan = Plan::make(&world.host, settings, phases);
+    if !plan.as_ref().is_ok_and(|plan| plan.changes == 0 && !plan.is_blocked()) {
+        // What is missing altogether is told as a list, not as the first thing that was missed.
+        refuse_unfit(&checks::run(&world.host, Subject::of(settings))?, settings, phases)?;
+    }
+    plan
 }
 
 // What a phase that is left out would need does not count.
@@ -40,11 +43,7 @@ fn refuse_unfit(report: &Report, settings: &Settings, phases: &[Phase]) -> Resul
     let proxy = phases.contains(&Phase::Proxy) && settings.proxy.enabled;
     let left_out =
         |id: &str| !proxy && matches!(id, "caddy" | "caddy-config" | "port-http" | "port-https");
-    let bad: Vec<_> = report
-        .checks
-        .iter()
-        .filter(|row| matches!(row.level, Level::Fail | Level::Unknown) && !left_out(row.id))
-        .collect();
+    let bad: Vec<_> = report.checks.iter().filter(|row| row.blocks && !left_out(row.id)).collect();
     let Some(first) = bad.first() else { return Ok(()) };
     let found: Vec<String> = bad.iter().map(|row| format!("{}: {}", row.id, row.found)).collect();
     let next = first.cure.clone().unwrap_or_else(|| "authentik-install check".into());

@@ -21,7 +21,8 @@ fn rows(host: &Host, more: &[&str]) -> Rows {
             )
         })
         .collect();
-    let fit = rows.values().all(|(level, _)| ["ok", "warn"].contains(&level.as_str()));
+    let blocks = |row: &serde_json::Value| row["blocks"] == true;
+    let fit = !report["checks"].as_array().unwrap().iter().any(blocks);
     assert_eq!((report["fit"].as_bool(), answer.code), (Some(fit), if fit { 0 } else { 3 }));
     rows
 }
@@ -272,6 +273,11 @@ fn each_check_sees_its_own_thing() {
     host.sh("systemctl stop valkey-server");
     assert!(rows(&host, &old)["valkey"].1.contains("systemctl enable --now valkey-server.service"));
     assert_eq!(rows(&host, &domain)["valkey"].0, "ok");
+
+    // A name server that does not answer: not known, and no obstacle.
+    host.sh("echo nameserver 127.0.0.9 >/etc/resolv.conf; nft add table inet f; nft 'add chain inet f input { type filter hook input priority 0; }'; nft add rule inet f input udp dport 53 drop");
+    assert_eq!(rows(&host, &["--domain", "unknown.lab.example"])["domain"].0, "unknown");
+    assert_eq!(host.tool(&["check", "--domain", "unknown.lab.example"]).code, 0);
 }
 
 /// On an installed host everything is as it should be, and looking leaves nothing behind.

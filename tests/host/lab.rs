@@ -117,7 +117,7 @@ impl Host {
             name
         });
         let host = Host::up(&["--from", snapshot]);
-        host.wait_ready();
+        host.comes_to_rest();
         host
     }
 
@@ -233,6 +233,19 @@ impl Host {
                 && [ \"$(systemctl --user -M authentik@ is-active authentik-server.service authentik-worker.service | uniq)\" = active ] \
                 && exit 0; \
             sleep 0.2; done; echo 'not both services up and the login page there after 120 s' >&2; exit 1");
+    }
+
+    /// Waits until there is nothing to do: a worker's first sign of life comes after its page.
+    #[track_caller]
+    pub fn comes_to_rest(&self) {
+        self.wait_ready();
+        for _ in 0..20 {
+            if self.tool(&["plan", "--exit-code"]).code == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        }
+        self.tool(&["plan", "--exit-code"]).exits(0);
     }
 
     /// Power cut, then the power is back.

@@ -44,8 +44,7 @@ fn a_fresh_host_without_any_database_password() {
     host.podman("exec authentik-server touch /etc/x").exits(1);
     host.tool(&["install", "--yes"]).exits(0).says("nothing had to be changed");
     host.power_cut();
-    host.wait_ready();
-    host.tool(&["plan", "--exit-code"]).exits(0);
+    host.comes_to_rest();
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! Answers of programs that only look, kept until something is changed or waited for.
+//!
+//! Many resources ask the same: who is this user, what does this unit say. Within one look at the
+//! host the answer is the same, so it is asked once. Whatever might change an answer forgets all.
+
+use crate::error::Result;
+use crate::host::run::Output;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Slot = Arc<Mutex<Option<Output>>>;
+
+/// The answers.
+#[derive(Debug, Default)]
+pub(in crate::host) struct Memo(Mutex<HashMap<Vec<u8>, Slot>>);
+
+impl Memo {
+    /// The answer to this question, from `ask` unless it is known. Whoever asks the same at the
+    /// same time waits for that answer.
+    ///
+    /// # Errors
+    /// Those of `ask`, which are not kept.
+    pub fn answer(
+        &self,
+        question: Vec<u8>,
+        ask: impl FnOnce() -> Result<Output>,
+    ) -> Result<Output> {
+        let slot = {
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(question).or_default())
+        };
+        let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(output) = known.as_ref() {
+            return Ok(output.clone());
+        }
+        let output = ask()?;
+        *known = Some(output.clone());
+        Ok(output)
+    }
+
+    /// Forgets everything.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
