@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 /// It cannot become an argument of a program:
 ///
 /// ```compile_fail
-/// use authentik_install::{host::run::Arg, secret::Secret};
+/// use authentik_install::{host::arg::Arg, secret::Secret};
 /// let arg: Arg = Secret::generate(20).into();
 /// ```
 ///

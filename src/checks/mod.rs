@@ -15,7 +15,7 @@ use crate::names::Domain;
 use crate::settings::Settings;
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,6 +45,8 @@ pub struct Row {
     pub cure: Option<String>,
     /// Does it keep `install` from going ahead?
     pub blocks: bool,
+    /// How long the look took, in milliseconds.
+    pub took_ms: u128,
 }
 
 /// The result. Its JSON shape is a promise, numbered by `format`.
@@ -190,20 +192,22 @@ pub fn run(host: &Reader, subject: Subject) -> Result<Report> {
             .iter()
             .map(|check| {
                 let context = Arc::clone(&context);
-                let work = tokio::task::spawn_blocking(move || (check.run)(&context));
+                let work = tokio::task::spawn_blocking(move || {
+                    let begun = Instant::now();
+                    ((check.run)(&context), begun.elapsed())
+                });
                 (check, tokio::time::timeout(check.deadline, work))
             })
             .collect();
         let mut rows = Vec::new();
         for (check, work) in started {
             let finding = match work.await {
-                Ok(Ok(finding)) => finding,
-                Ok(Err(_)) => Err(Failure::new("checking", check.id, "the check ended early")),
-                Err(_) => Err(Failure::new(
-                    "checking",
-                    check.id,
-                    format!("no answer within {} s", check.deadline.as_secs()),
-                )),
+                Ok(Ok((finding, took))) => (finding, took),
+                Ok(Err(_)) => (lost(check, "the check ended early".to_owned()), Duration::ZERO),
+                Err(_) => {
+                    let why = format!("no answer within {} s", check.deadline.as_secs());
+                    (lost(check, why), check.deadline)
+                }
             };
             rows.push(row(check, finding));
         }
@@ -213,11 +217,15 @@ pub fn run(host: &Reader, subject: Subject) -> Result<Report> {
     Ok(Report { format: 1, fit, checks: rows })
 }
 
-fn row(check: &Check, finding: Result<Finding>) -> Row {
-    let id = check.id;
+fn lost(check: &Check, why: String) -> Result<Finding> {
+    Err(Failure::new("checking", check.id, why))
+}
+
+fn row(check: &Check, (finding, took): (Result<Finding>, Duration)) -> Row {
+    let (id, took_ms) = (check.id, took.as_millis());
     match finding {
         Ok(Finding { level, found, cure }) => {
-            Row { id, level, found, cure, blocks: level == Level::Fail }
+            Row { id, level, found, cure, blocks: level == Level::Fail, took_ms }
         }
         Err(failure) => Row {
             id,
@@ -225,6 +233,7 @@ fn row(check: &Check, finding: Result<Finding>) -> Row {
             found: failure.summary(),
             cure: failure.next_step().map(str::to_owned),
             blocks: !check.advice,
+            took_ms,
         },
     }
 }

@@ -4,7 +4,7 @@ use super::{Context, Finding};
 use crate::data::distro::Distro;
 use crate::error::{Failure, Result};
 use crate::facts::cache::is_included;
-use crate::host::postgres::Server;
+use crate::host::postgres::{NOBODY, Server};
 use crate::host::valkey::{Address, Refusal};
 use serde::Deserialize;
 
@@ -46,10 +46,8 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
     state(context, &server, &found)
 }
 
-// As libpq says that nobody listens.
 fn is_down(failure: &Failure) -> bool {
-    let said = failure.to_string();
-    said.contains("No such file or directory") || said.contains("Connection refused")
+    failure.to_string().contains(NOBODY)
 }
 
 #[derive(Deserialize)]

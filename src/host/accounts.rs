@@ -1,6 +1,7 @@
 //! Users, groups and subordinate ids, as the host's own name service tells them.
 
 use crate::error::{Failure, Result};
+use crate::host::memo::About;
 use crate::host::run::Cmd;
 use crate::host::{Reader, Writer, parse};
 use std::path::{Path, PathBuf};
@@ -100,7 +101,8 @@ impl Reader {
 
     // The C library of a static binary reads /etc/passwd alone; getent asks every source.
     fn getent(&self, database: &str, key: &str) -> Result<Option<String>> {
-        let output = Cmd::new("getent").arg(database).arg(key).asks().output(self)?;
+        let output =
+            Cmd::new("getent").arg(database).arg(key).asks(About::Accounts).output(self)?;
         match output.code {
             Some(0) => Ok(output.out.lines().next().map(str::to_owned)),
             Some(2) => Ok(None),

@@ -2,6 +2,7 @@
 
 use crate::error::{Exit, Failure, Result};
 use crate::host::accounts::Account;
+use crate::host::memo::About;
 use crate::host::programs::first_version;
 use crate::host::run::{Cmd, find};
 use crate::host::systemd::Manager;
@@ -40,8 +41,8 @@ impl Reader {
         };
         let cmd = Cmd::new("caddy").arg("version");
         let text = match &nobody {
-            Some(account) => cmd.user(account).asks().run(self)?,
-            None => cmd.asks().run(self)?,
+            Some(account) => cmd.user(account).asks(About::Machine).run(self)?,
+            None => cmd.asks(About::Machine).run(self)?,
         };
         Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
     }
@@ -76,7 +77,7 @@ impl Reader {
     /// # Errors
     /// With Caddy's own words, file and line, if it means nothing.
     pub fn caddy_adapt(&self, caddy: &Caddy) -> Result<Value> {
-        adapted(adapt(caddy).arg(&caddy.caddyfile).asks().run(self))
+        adapted(adapt(caddy).arg(&caddy.caddyfile).asks(About::Proxy).run(self))
     }
 
     /// The configuration that a text means, if it were the Caddyfile. Relative imports in it are

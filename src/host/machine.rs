@@ -2,6 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::host::Reader;
+use crate::host::memo::About;
 use crate::host::run::{Cmd, find};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -16,7 +17,8 @@ impl Reader {
     /// # Errors
     /// If it cannot be asked.
     pub fn container_kind(&self) -> Result<Option<String>> {
-        let output = Cmd::new("systemd-detect-virt").arg("--container").asks().output(self)?;
+        let output =
+            Cmd::new("systemd-detect-virt").arg("--container").asks(About::Machine).output(self)?;
         let kind = output.out.trim();
         Ok(Some(kind.to_owned()).filter(|kind| kind != "none" && !kind.is_empty()))
     }
@@ -26,8 +28,12 @@ impl Reader {
     /// # Errors
     /// If it cannot be asked.
     pub fn clock_is_kept(&self) -> Result<bool> {
+        // systemd's own time client leaves this; asking for it starts a service.
+        if self.exists("/run/systemd/timesync/synchronized") {
+            return Ok(true);
+        }
         let args = ["show", "-p", "NTPSynchronized", "--value"];
-        Ok(Cmd::new("timedatectl").args(args).asks().run(self)?.trim() == "yes")
+        Ok(Cmd::new("timedatectl").args(args).asks(About::Machine).run(self)?.trim() == "yes")
     }
 
     /// The addresses that a name has; none if it is not known.
@@ -35,8 +41,11 @@ impl Reader {
     /// # Errors
     /// If it cannot be asked.
     pub fn addresses_of(&self, name: &str) -> Result<Vec<IpAddr>> {
-        let output =
-            Cmd::new("getent").args(["ahosts", name]).deadline(LOOKUP).asks().output(self)?;
+        let output = Cmd::new("getent")
+            .args(["ahosts", name])
+            .deadline(LOOKUP)
+            .asks(About::Machine)
+            .output(self)?;
         let first =
             output.out.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
         let mut found: Vec<IpAddr> = first.collect();
@@ -50,7 +59,7 @@ impl Reader {
     /// # Errors
     /// If they cannot be asked.
     pub fn own_addresses(&self) -> Result<Vec<IpAddr>> {
-        let text = Cmd::new("ip").args(["-j", "addr"]).asks().run(self)?;
+        let text = Cmd::new("ip").args(["-j", "addr"]).asks(About::Machine).run(self)?;
         let links: Vec<Value> = serde_json::from_str(&text)
             .map_err(|error| Failure::new("reading the answer of", "ip", error.to_string()))?;
         let infos = links.iter().filter_map(|link| link.get("addr_info")?.as_array()).flatten();
@@ -66,7 +75,8 @@ impl Reader {
         if find("nft").is_none() {
             return Ok(None);
         }
-        let text = Cmd::new("nft").args(["-j", "list", "ruleset"]).asks().run(self)?;
+        let text =
+            Cmd::new("nft").args(["-j", "list", "ruleset"]).asks(About::Machine).run(self)?;
         let rules: Value = serde_json::from_str(&text)
             .map_err(|error| Failure::new("reading the answer of", "nft", error.to_string()))?;
         Ok(Some(is_filtered(&rules, port)))

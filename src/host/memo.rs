@@ -1,18 +1,35 @@
 //! Answers of programs that only look, kept until something is changed or waited for.
 //!
 //! Many resources ask the same: who is this user, what does this unit say. Within one look at the
-//! host the answer is the same, so it is asked once. Whatever might change an answer forgets all.
+//! host the answer is the same, so it is asked once. Whatever might change an answer forgets it.
 
 use crate::error::Result;
 use crate::host::run::Output;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::host) enum About {
+    /// What no step of ours changes: versions, addresses, the firewall.
+    Machine,
+    /// Users and groups.
+    Accounts,
+    /// Units of systemd; also their files.
+    Units,
+    /// Podman's images and containers.
+    Containers,
+    /// What PostgreSQL holds.
+    Database,
+    /// Caddy's configuration; also its files.
+    Proxy,
+}
+
 type Slot = Arc<Mutex<Option<Output>>>;
 
 /// The answers.
 #[derive(Debug, Default)]
-pub(in crate::host) struct Memo(Mutex<HashMap<Vec<u8>, Slot>>);
+pub(in crate::host) struct Memo(Mutex<HashMap<(About, Vec<u8>), Slot>>);
 
 impl Memo {
     /// The answer to this question, from `ask` unless it is known. Whoever asks the same at the
@@ -22,7 +39,7 @@ impl Memo {
     /// Those of `ask`, which are not kept.
     pub fn answer(
         &self,
-        question: Vec<u8>,
+        question: (About, Vec<u8>),
         ask: impl FnOnce() -> Result<Output>,
     ) -> Result<Output> {
         let slot = {
@@ -38,8 +55,15 @@ impl Memo {
         Ok(output)
     }
 
-    /// Forgets everything.
-    pub fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Forgets everything but what is about these.
+    pub fn forget_but(&self, kept: &[About]) {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|(about, _), _| kept.contains(about));
+    }
+
+    /// Forgets what is about this alone.
+    pub fn forget_all_about(&self, gone: About) {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|(about, _), _| *about != gone);
     }
 }

@@ -3,6 +3,7 @@
 //! This is the only layer that starts processes, opens files or sockets.
 
 pub mod accounts;
+pub mod arg;
 pub mod caddy;
 pub mod files;
 pub mod http;
@@ -15,13 +16,14 @@ pub mod podman;
 pub mod postgres;
 pub mod programs;
 pub mod run;
+pub mod scram;
 pub mod systemd;
 pub mod valkey;
 
 use crate::error::{Failure, Result};
 use interrupt::Interrupt;
 use lock::Lock;
-use memo::Memo;
+use memo::{About, Memo};
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -50,7 +52,17 @@ impl Reader {
 
     /// Asks the host anew from now on: something has changed, or time has passed.
     pub fn forget(&self) {
-        self.memo.forget();
+        self.memo.forget_but(&[About::Machine]);
+    }
+
+    // A file of ours was written: only who reads such files may answer otherwise.
+    fn forget_files(&self) {
+        self.memo.forget_but(&[
+            About::Machine,
+            About::Accounts,
+            About::Containers,
+            About::Database,
+        ]);
     }
 
     /// Where blocking work runs in parallel.

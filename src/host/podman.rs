@@ -6,7 +6,9 @@
 use crate::error::{Failure, Result};
 use crate::event::{Event, Sink};
 use crate::host::accounts::Account;
-use crate::host::run::{Arg, Cmd};
+use crate::host::arg::Arg;
+use crate::host::memo::About;
+use crate::host::run::Cmd;
 use crate::host::{Reader, Writer};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -84,8 +86,11 @@ fn asking(host: &Reader, account: &Account) -> Cmd {
     let file = host.read_as(account, pause.as_ref()).ok().flatten();
     let pid = file.and_then(|file| file.text().ok()?.trim().parse::<u32>().ok());
     match pid.is_some_and(|pid| host.exists(&format!("/proc/{pid}"))) {
-        true => Cmd::new("podman").user(account).deadline(Duration::from_secs(60)).asks(),
-        false => podman(account).asks(),
+        true => Cmd::new("podman")
+            .user(account)
+            .deadline(Duration::from_secs(60))
+            .asks(About::Containers),
+        false => podman(account).asks(About::Containers),
     }
 }
 

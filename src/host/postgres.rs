@@ -3,6 +3,7 @@
 
 use crate::error::{Failure, Result};
 use crate::host::accounts::Account;
+use crate::host::memo::About;
 use crate::host::openat::as_user;
 use crate::host::run::{Cmd, Output, find};
 use crate::host::{Reader, Writer};
@@ -10,7 +11,7 @@ use crate::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -42,8 +43,6 @@ impl Server {
 
 #[derive(Deserialize)]
 struct Answer {
-    socket_dirs: String,
-    port: u16,
     version: u32,
     hba_file: PathBuf,
     pid: u32,
@@ -57,6 +56,39 @@ pub enum Login {
     Accepted,
     /// Refused or not answered, in the server's words.
     Refused(String),
+}
+
+/// Why there is no server to ask.
+pub const NOBODY: &str = "none listens on a Unix socket";
+
+fn socket(dir: &Path, port: u16) -> PathBuf {
+    dir.join(format!(".s.PGSQL.{port}"))
+}
+
+// The sockets that PostgreSQL listens on, as the kernel lists them; the usual port first.
+fn listening() -> Result<Vec<(PathBuf, u16)>> {
+    let list = "/proc/net/unix";
+    let text =
+        std::fs::read_to_string(list).map_err(|error| Failure::new("reading", list, error))?;
+    let mut found = sockets(&text);
+    found.sort_by_key(|(_, port)| (*port != USUAL_PORT, *port));
+    Ok(found)
+}
+
+const USUAL_PORT: u16 = 5432;
+
+// Num RefCount Protocol Flags Type St Inode Path; flag 00010000: it listens.
+fn sockets(text: &str) -> Vec<(PathBuf, u16)> {
+    let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let found = fields.filter_map(|fields| match fields.as_slice() {
+        [_, _, _, "00010000", _, _, _, path] => {
+            let path = Path::new(path);
+            let port = path.file_name()?.to_str()?.strip_prefix(".s.PGSQL.")?.parse().ok()?;
+            Some((path.parent()?.to_owned(), port))
+        }
+        _ => None,
+    });
+    found.collect()
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
@@ -83,36 +115,41 @@ fn psql(owner: &Account, database: &str) -> Cmd {
 }
 
 impl Reader {
-    /// The running server, or `None` where there is no `psql` or no user `postgres`.
+    /// The running server, or `None` where there is no `psql`. Of several that of the usual port,
+    /// or else of the lowest.
     ///
     /// # Errors
-    /// If it is there and does not answer.
+    /// If none runs, or it does not answer.
     pub fn postgres(&self) -> Result<Option<Server>> {
         if find("psql").is_none() {
             return Ok(None);
         }
-        let Some(owner) = self.account("postgres")? else { return Ok(None) };
-        let text = psql(&owner, "postgres").stdin_text(
-            "SET default_transaction_read_only = on;
-            SELECT json_build_object(
-                'socket_dirs', current_setting('unix_socket_directories'),
-                'port', current_setting('port')::int,
-                'version', current_setting('server_version_num')::int,
-                'hba_file', current_setting('hba_file'),
-                'pid', split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int,
-                'standby', pg_is_in_recovery())",
-        );
-        let answer: Option<Answer> = json(&text.asks().run(self)?)?;
-        let Some(answer) = answer else { return Ok(None) };
-        let dir = answer.socket_dirs.split(',').next().unwrap_or_default().trim();
-        Ok(Some(Server {
-            socket_dir: self.canonical(dir.as_ref()),
-            port: answer.port,
+        let Some((socket_dir, port)) = listening()?.into_iter().next() else {
+            return Err(Failure::new("looking for", "PostgreSQL", NOBODY)
+                .next("systemctl list-units 'postgresql*'"));
+        };
+        // Debian's is still named below /var/run, which is a link.
+        let socket_dir = self.canonical(&socket_dir);
+        let path = socket(&socket_dir, port);
+        let owner = self.stat(&path)?.map(|meta| meta.perms.uid.to_string());
+        let Some(owner) = owner.map(|uid| self.account(&uid)).transpose()?.flatten() else {
+            return Err(Failure::new("looking for the owner of", path.display(), "it has none"));
+        };
+        let (unit, hba_file) = (None, PathBuf::new());
+        let unknown =
+            Server { owner, socket_dir, port, version: 0, hba_file, unit, standby: false };
+        let sql = "SELECT json_build_object(
+            'version', current_setting('server_version_num')::int,
+            'hba_file', current_setting('hba_file'),
+            'pid', split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int,
+            'standby', pg_is_in_recovery())";
+        let answer: Option<Answer> = self.query(&unknown, "postgres", sql)?;
+        Ok(answer.map(|answer| Server {
             version: answer.version,
             hba_file: answer.hba_file,
             unit: self.unit_of_process(answer.pid),
             standby: answer.standby,
-            owner,
+            ..unknown
         }))
     }
 
@@ -129,13 +166,13 @@ impl Reader {
         let question =
             format!("sql {} {} {database} {sql}", server.socket_dir.display(), server.port);
         let ask = || self.ask(server, database, sql).map(Output::said);
-        json(&self.memo.answer(question.into_bytes(), ask)?.out)
+        json(&self.memo.answer((About::Database, question.into_bytes()), ask)?.out)
     }
 
     // Connected as the user that owns the server, whom it knows without a password: a `psql` for
     // each question would take ten times as long.
     fn ask(&self, server: &Server, database: &str, sql: &str) -> Result<String> {
-        let path = server.socket_dir.join(format!(".s.PGSQL.{}", server.port));
+        let path = socket(&server.socket_dir, server.port);
         let fail = |cause: String| {
             Failure::new("asking PostgreSQL at", path.display(), cause)
                 .next("is PostgreSQL running? systemctl list-units 'postgresql*'")
@@ -231,71 +268,24 @@ impl Writer<'_> {
     /// # Errors
     /// At the first statement that fails.
     pub fn sql(&self, server: &Server, database: &str, sql: &str) -> Result<()> {
-        psql(&server.owner, database).stdin_text(sql).run(self).map(drop)
+        psql(&server.owner, database)
+            .stdin_text(sql)
+            .changes_only(About::Database)
+            .run(self)
+            .map(drop)
     }
 }
 
-/// SCRAM-SHA-256 verifiers: what PostgreSQL stores instead of a password (RFC 5803).
-pub mod scram {
-    use crate::secret::Secret;
-    use hmac::{Hmac, KeyInit, Mac};
-    use sha2::{Digest, Sha256};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Does this stored verifier belong to this password?
-    ///
-    /// Passwords of other alphabets than ours would need SASLprep; for them the answer may be a
-    /// wrong no, and a new verifier is set, which does no harm.
-    pub fn matches(verifier: &str, password: &Secret) -> bool {
-        stored_key(verifier, password).unwrap_or(false)
-    }
-
-    // SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, the three in base64.
-    fn stored_key(verifier: &str, password: &Secret) -> Option<bool> {
-        let (head, keys) = verifier.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
-        let (iterations, salt) = head.split_once(':')?;
-        let stored = decode(keys.split_once(':')?.0)?;
-        let mut salted = [0_u8; 32];
-        pbkdf2::pbkdf2_hmac::<Sha256>(
-            password.expose().as_bytes(),
-            &decode(salt)?,
-            iterations.parse().ok()?,
-            &mut salted,
-        );
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&salted).ok()?;
-        mac.update(b"Client Key");
-        Some(Sha256::digest(mac.finalize().into_bytes()).as_slice() == stored.as_slice())
-    }
-
-    /// A new verifier of this password.
-    pub fn verifier(password: &Secret) -> String {
-        postgres_protocol::password::scram_sha_256(password.expose().as_bytes())
-    }
-
-    fn decode(text: &str) -> Option<Vec<u8>> {
-        use base64::Engine;
-        base64::engine::general_purpose::STANDARD.decode(text).ok()
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_verifier_knows_its_password_and_no_other() {
-            let password = Secret::generate(40);
-            let stored = verifier(&password);
-            assert!(matches(&stored, &password));
-            assert!(!matches(&stored, &Secret::generate(40)));
-            assert!(!stored.contains(password.expose()));
-        }
-
-        #[test]
-        fn a_verifier_written_by_postgresql_is_read() {
-            // CREATE ROLE x PASSWORD 'pencil' on PostgreSQL 17, from pg_authid.
-            let stored = verifier(&Secret::new("pencil".into()));
-            assert!(stored.starts_with("SCRAM-SHA-256$4096:"));
-            assert!(!matches("md5d41d8cd98f00b204e9800998ecf8427e", &Secret::new("pencil".into())));
-            assert!(!matches("", &Secret::new("pencil".into())));
-        }
+    #[test]
+    fn sockets_as_the_kernel_lists_them() {
+        let text = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0: 00000002 00000000 00010000 0001 01 23 /run/postgresql/.s.PGSQL.5433\n\
+            0: 00000003 00000000 00000000 0001 03 24 /run/postgresql/.s.PGSQL.5432\n\
+            0: 00000003 00000000 00000000 0001 03 25\n";
+        assert_eq!(sockets(text), [(PathBuf::from("/run/postgresql"), 5433)]);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::host::Reader;
+use crate::host::memo::About;
 use crate::host::run::{Cmd, find};
 use std::path::Path;
 
@@ -27,7 +28,7 @@ impl Reader {
         if find(program).is_none() {
             return Ok(None);
         }
-        let text = Cmd::new(program).args(args.iter().copied()).asks().run(self)?;
+        let text = Cmd::new(program).args(args.iter().copied()).asks(About::Machine).run(self)?;
         Ok(Some(first_version(&text).unwrap_or_else(|| "of unknown version".into())))
     }
 
@@ -36,7 +37,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be run.
     pub fn first_line(&self, program: &str, args: &[&str]) -> Result<String> {
-        let text = Cmd::new(program).args(args.iter().copied()).asks().run(self)?;
+        let text = Cmd::new(program).args(args.iter().copied()).asks(About::Machine).run(self)?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
@@ -54,7 +55,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be run.
     pub fn systemd_version(&self) -> Result<String> {
-        let text = Cmd::new("systemctl").arg("--version").asks().run(self)?;
+        let text = Cmd::new("systemctl").arg("--version").asks(About::Machine).run(self)?;
         Ok(text.split_whitespace().nth(1).unwrap_or("of unknown version").to_owned())
     }
 
@@ -64,7 +65,7 @@ impl Reader {
     /// If it cannot be asked.
     pub fn listeners(&self, port: u16) -> Result<Vec<String>> {
         let filter = format!("sport = :{port}");
-        let text = Cmd::new("ss").args(["-Hltnp", &filter]).asks().run(self)?;
+        let text = Cmd::new("ss").args(["-Hltnp", &filter]).asks(About::Units).run(self)?;
         Ok(text.lines().map(listener).collect())
     }
 }

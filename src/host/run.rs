@@ -3,8 +3,10 @@
 use crate::error::{Cause, Failure, Result};
 use crate::host::Reader;
 use crate::host::accounts::Account;
+use crate::host::arg::Arg;
+use crate::host::memo::About;
 use std::cell::RefCell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,41 +18,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// More than any answer that is parsed here; what comes after is read and dropped.
 const OUTPUT_CAP: usize = 4 << 20;
 const TAIL_LINES: usize = 8;
-
-/// An argument. A [`crate::secret::Secret`] cannot become one: arguments are readable by every user.
-#[derive(Debug, Clone)]
-pub struct Arg(OsString);
-
-impl From<&str> for Arg {
-    fn from(text: &str) -> Self {
-        Arg(text.into())
-    }
-}
-impl From<&String> for Arg {
-    fn from(text: &String) -> Self {
-        Arg(text.into())
-    }
-}
-impl From<String> for Arg {
-    fn from(text: String) -> Self {
-        Arg(text.into())
-    }
-}
-impl From<&Path> for Arg {
-    fn from(path: &Path) -> Self {
-        Arg(path.into())
-    }
-}
-impl From<&PathBuf> for Arg {
-    fn from(path: &PathBuf) -> Self {
-        Arg(path.into())
-    }
-}
-impl From<&OsStr> for Arg {
-    fn from(text: &OsStr) -> Self {
-        Arg(text.into())
-    }
-}
 
 /// What the program reads.
 #[derive(Debug)]
@@ -70,7 +37,8 @@ pub(in crate::host) struct Cmd {
     input: Input,
     deadline: Duration,
     interruptible: bool,
-    asks: bool,
+    asks: Option<About>,
+    changes_only: Option<About>,
     doing: Option<(String, String)>,
     next: Option<String>,
 }
@@ -101,19 +69,20 @@ impl Cmd {
             input: Input::Nothing,
             deadline: Duration::from_secs(30),
             interruptible: false,
-            asks: false,
+            asks: None,
+            changes_only: None,
             doing: None,
             next: None,
         }
     }
 
     pub fn arg(mut self, arg: impl Into<Arg>) -> Self {
-        self.args.push(arg.into().0);
+        self.args.push(arg.into().into_inner());
         self
     }
 
     pub fn args<A: Into<Arg>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.into().0));
+        self.args.extend(args.into_iter().map(|arg| arg.into().into_inner()));
         self
     }
 
@@ -125,7 +94,7 @@ impl Cmd {
     }
 
     pub fn env(mut self, name: &str, value: impl Into<Arg>) -> Self {
-        self.env.push((name.into(), value.into().0));
+        self.env.push((name.into(), value.into().into_inner()));
         self
     }
 
@@ -144,9 +113,15 @@ impl Cmd {
         self
     }
 
-    /// Only looks: the answer is good until something is changed.
-    pub fn asks(mut self) -> Self {
-        self.asks = true;
+    /// Only looks: the answer is good until something is changed that it is about.
+    pub fn asks(mut self, about: About) -> Self {
+        self.asks = Some(about);
+        self
+    }
+
+    /// Changes nothing but what is about this.
+    pub fn changes_only(mut self, about: About) -> Self {
+        self.changes_only = Some(about);
         self
     }
 
@@ -211,14 +186,18 @@ impl Cmd {
             Failure::new("starting", &self.program, "it is not installed")
                 .next("authentik-install check")
         })?;
-        if self.asks {
-            let question = self.question();
+        if let Some(about) = self.asks {
+            let question = (about, self.question());
             return host
                 .memo
                 .answer(question, || host.runtime.block_on(self.execute(program, host, watch)));
         }
+        let only = self.changes_only;
         let ended = host.runtime.block_on(self.execute(program, host, watch));
-        host.forget();
+        match only {
+            Some(about) => host.memo.forget_all_about(about),
+            None => host.forget(),
+        }
         ended
     }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::host::accounts::Account;
+use crate::host::memo::About;
 use crate::host::run::Cmd;
 use crate::host::{Reader, Writer};
 use std::collections::BTreeMap;
@@ -70,7 +71,12 @@ impl Reader {
         let properties =
             "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ExecStart";
         let args = ["show", "-p", properties];
-        let text = manager.systemctl().args(args).args(names.iter().copied()).asks().run(self)?;
+        let text = manager
+            .systemctl()
+            .args(args)
+            .args(names.iter().copied())
+            .asks(About::Units)
+            .run(self)?;
         // One paragraph each, in the order asked for.
         let found = text.trim_end().split("\n\n").map(|paragraph| unit(&properties_of(paragraph)));
         Ok(names.iter().map(|name| (*name).to_owned()).zip(found).collect())
@@ -82,7 +88,7 @@ impl Reader {
     /// If the manager cannot be asked.
     pub fn active_units(&self, pattern: &str) -> Result<Vec<String>> {
         let args = ["list-units", "--plain", "--no-legend", "--state=active", pattern];
-        let text = Manager::System.systemctl().args(args).asks().run(self)?;
+        let text = Manager::System.systemctl().args(args).asks(About::Units).run(self)?;
         Ok(text
             .lines()
             .filter_map(|line| line.split_whitespace().next())
@@ -100,7 +106,11 @@ impl Reader {
         name: &str,
         properties: &str,
     ) -> Result<BTreeMap<String, String>> {
-        let text = manager.systemctl().args(["show", "-p", properties, name]).asks().run(self)?;
+        let text = manager
+            .systemctl()
+            .args(["show", "-p", properties, name])
+            .asks(About::Units)
+            .run(self)?;
         Ok(properties_of(&text))
     }
 

@@ -3,6 +3,7 @@
 
 use crate::error::{Failure, Result};
 use crate::host::accounts::Account;
+use crate::host::memo::About;
 use crate::host::run::Cmd;
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
@@ -106,7 +107,7 @@ impl Reader {
             return Ok((Vec::new(), Vec::new()));
         }
         let owned = format!("pid={pid},");
-        let text = Cmd::new("ss").args(["-Hlxtnp"]).asks().run(self)?;
+        let text = Cmd::new("ss").args(["-Hlxtnp"]).asks(About::Units).run(self)?;
         let own = text.lines().filter(|line| line.contains(&owned));
         let mut found = (Vec::new(), Vec::new());
         for address in own.filter_map(|line| line.split_whitespace().nth(4)) {

@@ -2,8 +2,8 @@
 
 use crate::error::{Failure, Result};
 use crate::event::Sink;
-use crate::host::postgres::{Server, scram};
-use crate::host::{Reader, Writer};
+use crate::host::postgres::Server;
+use crate::host::{Reader, Writer, scram};
 use crate::names::PgName;
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict};
 use crate::secret::Secret;
