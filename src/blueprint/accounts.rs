@@ -7,6 +7,7 @@ use crate::resource::directory::{Directory, Wanted};
 use crate::resource::linger::Linger;
 use crate::resource::membership::Membership;
 use crate::resource::settings_file::SettingsFile;
+use crate::resource::settled::Settled;
 use crate::resource::subids::Subordinate;
 use crate::resource::user::User;
 use crate::settings::Settings;
@@ -19,6 +20,16 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     let paths = &settings.paths;
     let (user, owner) = (settings.user.to_string(), user_id(settings));
     let folder = |path: &Path, wanted: Wanted| Directory::new(path, wanted, owner.clone());
+    let release = &settings.release;
+    let data = paths.data.iter().map(|data| (data.clone(), release.data_mount.clone()));
+    let media =
+        (!paths.media_in_data()).then(|| (paths.media.clone(), release.media_mount.clone()));
+    steps.add(Settled {
+        uid: facts.account.as_ref().map(|account| account.uid),
+        database: settings.database.name.to_string(),
+        filled: facts.installed.is_some(),
+        mounts: data.chain(media).collect(),
+    });
     steps.add(folder(&paths.etc, Wanted::root(0o755)));
     steps.add(SettingsFile { path: paths.settings.clone(), choices: settings.choices() });
     steps.add(folder(&paths.state, Wanted::root(0o755)));

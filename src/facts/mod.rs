@@ -175,13 +175,7 @@ fn postgres(host: &Reader, settings: &Settings) -> (Fact<Server>, Option<String>
 
 // authentik notes every version that migrated the database.
 fn installed(host: &Reader, server: &Server, database: &str) -> Result<Option<String>> {
-    let exists =
-        format!("SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = '{database}'))");
-    if host.query(server, "postgres", &exists)? != Some(true) {
-        return Ok(None);
-    }
-    let table = "SELECT to_json(to_regclass('authentik_version_history') IS NOT NULL)";
-    if host.query(server, database, table)? != Some(true) {
+    if !host.has_table(server, database, "authentik_version_history")? {
         return Ok(None);
     }
     let newest =

@@ -168,6 +168,7 @@ impl Writer<'_> {
             .args(["--shell", "/usr/sbin/nologin", "--comment", "authentik", "--home-dir"])
             .arg(home)
             .arg(name)
+            .changes_only(About::Accounts)
             .run(self)
             .map(drop)
     }
@@ -177,7 +178,11 @@ impl Writer<'_> {
     /// # Errors
     /// If `groupadd` fails.
     pub fn create_system_group(&self, name: &str, gid: u32) -> Result<()> {
-        Cmd::new("groupadd").args(["--system", "--gid", &gid.to_string(), name]).run(self).map(drop)
+        Cmd::new("groupadd")
+            .args(["--system", "--gid", &gid.to_string(), name])
+            .changes_only(About::Accounts)
+            .run(self)
+            .map(drop)
     }
 
     /// Adds a user to a group.
@@ -185,7 +190,11 @@ impl Writer<'_> {
     /// # Errors
     /// If `usermod` fails.
     pub fn add_to_group(&self, user: &str, group: &str) -> Result<()> {
-        Cmd::new("usermod").args(["--append", "--groups", group, user]).run(self).map(drop)
+        Cmd::new("usermod")
+            .args(["--append", "--groups", group, user])
+            .changes_only(About::Accounts)
+            .run(self)
+            .map(drop)
     }
 
     /// Gives a user a range of subordinate ids.
@@ -198,7 +207,11 @@ impl Writer<'_> {
             SubIdKind::Group => "--add-subgids",
         };
         let range = format!("{start}-{}", start.saturating_add(count).saturating_sub(1));
-        Cmd::new("usermod").args([flag, &range, user]).run(self).map(drop)
+        Cmd::new("usermod")
+            .args([flag, &range, user])
+            .changes_only(About::Accounts)
+            .run(self)
+            .map(drop)
     }
 
     /// Lets the user's manager run without a login, and starts it.
@@ -206,7 +219,11 @@ impl Writer<'_> {
     /// # Errors
     /// If `loginctl` fails.
     pub fn enable_linger(&self, user: &str) -> Result<()> {
-        Cmd::new("loginctl").args(["enable-linger", user]).run(self).map(drop)
+        Cmd::new("loginctl")
+            .args(["enable-linger", user])
+            .changes_only(About::Units)
+            .run(self)
+            .map(drop)
     }
 }
 

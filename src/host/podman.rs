@@ -207,6 +207,7 @@ impl Writer<'_> {
             .deadline(PULL_LIMIT)
             .interruptible()
             .doing("pulling", name)
+            .changes_only(About::Containers)
             .run_watched(self, &tell(name, told))
             .map(drop)
     }
@@ -223,6 +224,7 @@ impl Writer<'_> {
             .deadline(PULL_LIMIT)
             .interruptible()
             .doing("loading", "the image archive")
+            .changes_only(About::Containers)
             .next("make the archive again: podman save -o FILE IMAGE")
             .run_watched(self, &tell("the image archive", told))?;
         Ok(text
@@ -237,7 +239,12 @@ impl Writer<'_> {
     /// # Errors
     /// If a container uses it.
     pub fn remove_image(&self, account: &Account, name: &str) -> Result<()> {
-        podman(account).args(["rmi", name]).doing("removing", name).run(self).map(drop)
+        podman(account)
+            .args(["rmi", name])
+            .doing("removing", name)
+            .changes_only(About::Containers)
+            .run(self)
+            .map(drop)
     }
 
     /// Runs a program in the user's namespace, where it may act for the ids of the containers.
@@ -249,7 +256,13 @@ impl Writer<'_> {
         account: &Account,
         args: impl IntoIterator<Item = A>,
     ) -> Result<()> {
-        podman(account).arg("unshare").args(args).deadline(PULL_LIMIT).run(self).map(drop)
+        podman(account)
+            .arg("unshare")
+            .args(args)
+            .deadline(PULL_LIMIT)
+            .changes_only(About::Containers)
+            .run(self)
+            .map(drop)
     }
 
     /// Runs a program in a running container and returns its standard output.

@@ -169,6 +169,21 @@ impl Reader {
         json(&self.memo.answer((About::Database, question.into_bytes()), ask)?.out)
     }
 
+    /// Is there such a table, in a database that exists?
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn has_table(&self, server: &Server, database: &str, table: &str) -> Result<bool> {
+        let exists = format!(
+            "SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = '{database}'))"
+        );
+        if self.query(server, "postgres", &exists)? != Some(true) {
+            return Ok(false);
+        }
+        let sql = format!("SELECT to_json(to_regclass('{table}') IS NOT NULL)");
+        Ok(self.query(server, database, &sql)? == Some(true))
+    }
+
     // Connected as the user that owns the server, whom it knows without a password: a `psql` for
     // each question would take ten times as long.
     fn ask(&self, server: &Server, database: &str, sql: &str) -> Result<String> {

@@ -190,6 +190,7 @@ impl Writer<'_> {
         manager
             .systemctl()
             .arg("daemon-reload")
+            .changes_only(About::Units)
             .deadline(Duration::from_secs(90))
             .run(self)
             .map(drop)
@@ -207,17 +208,15 @@ impl Writer<'_> {
         limit: Duration,
     ) -> Result<()> {
         let next = format!("{} status {}", manager.shown(), units.join(" "));
-        manager
-            .systemctl()
-            .arg(verb)
-            .args(units.iter().copied())
-            .deadline(limit)
-            .run(self)
-            .map(drop)
-            .map_err(|failure| {
-                Failure::new(format!("systemctl {verb}"), units.join(" "), failure.summary())
-                    .next(next)
-            })
+        let job = manager.systemctl().arg(verb).args(units.iter().copied()).deadline(limit);
+        let job = match manager {
+            Manager::System => job.changes_only(About::Units),
+            // Podman's containers come and go with these.
+            Manager::User(_) => job,
+        };
+        job.run(self).map(drop).map_err(|failure| {
+            Failure::new(format!("systemctl {verb}"), units.join(" "), failure.summary()).next(next)
+        })
     }
 
     /// Forgets that these units failed, and how often they were started.

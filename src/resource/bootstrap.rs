@@ -77,13 +77,7 @@ pub struct Prepare {
 /// # Errors
 /// If the server cannot be asked.
 pub fn has_admin(host: &Reader, server: &Server, database: &PgName) -> Result<bool> {
-    let exists =
-        format!("SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = '{database}'))");
-    if host.query(server, "postgres", &exists)? != Some(true) {
-        return Ok(false);
-    }
-    let table = "SELECT to_json(to_regclass('authentik_core_user') IS NOT NULL)";
-    if host.query(server, database.as_str(), table)? != Some(true) {
+    if !host.has_table(server, database.as_str(), "authentik_core_user")? {
         return Ok(false);
     }
     // Django marks a password that nobody can have with '!'.

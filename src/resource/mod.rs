@@ -22,6 +22,7 @@ pub mod role;
 pub mod secret_file;
 pub mod served;
 pub mod settings_file;
+pub mod settled;
 pub mod subids;
 pub mod system_loaded;
 pub mod user;

@@ -95,8 +95,8 @@ impl Ready {
             .into_iter()
             .find(|container| container.names.iter().any(|name| name == WORKER))
             .map_or(0, |container| container.started_at);
-        let table = "SELECT to_json(to_regclass('authentik_tasks_workerstatus') IS NOT NULL)";
-        if host.query(&self.server, self.database.as_str(), table)? != Some(true) {
+        let (server, database) = (&self.server, self.database.as_str());
+        if !host.has_table(server, database, "authentik_tasks_workerstatus")? {
             return Ok(false);
         }
         // The row of an earlier start lingers, so it must be younger than this start.
@@ -104,7 +104,7 @@ impl Ready {
             "SELECT to_json(coalesce(max(last_seen) > greatest(now() - interval '90 s', to_timestamp({started})), false))
              FROM authentik_tasks_workerstatus"
         );
-        Ok(host.query(&self.server, self.database.as_str(), &sql)? == Some(true))
+        Ok(host.query(server, database, &sql)? == Some(true))
     }
 }
 

@@ -48,6 +48,25 @@ fn push(host: &Host, version: &str) {
     ));
 }
 
+/// Podman's own settings of the host count: a mirror of the usual registry, a proxy on the way.
+fn mirror_and_proxy(host: &Host, from: &dyn Fn(&[&str]) -> crate::lab::Answer) {
+    let proxy = "/etc/containers/containers.conf.d/proxy.conf";
+    host.sh(&format!("printf '[engine]\\nenv = [\"HTTPS_PROXY=http://127.0.0.1:9\"]\\n' >{proxy}"));
+    let usual = ["--image", "ghcr.io/goauthentik/server"];
+    from(&usual).exits(1).says("127.0.0.1:9");
+    host.sh(&format!(
+        "rm {proxy}; cat >/etc/containers/registries.conf.d/mirror.conf <<'END'
+[[registry]]
+location = \"ghcr.io/goauthentik/server\"
+[[registry.mirror]]
+location = \"{REPOSITORY}\"
+insecure = true
+END"
+    ));
+    from(&usual).exits(0).says("pull ghcr.io/goauthentik/server:2026.8.3");
+    from(&[]).exits(0);
+}
+
 #[test]
 fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     let host = Host::boot("full");
@@ -69,6 +88,8 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     ));
     let pinned = host.sh("grep -h ^Image= /etc/containers/systemd/users/*/*.container | sort -u");
     assert_eq!(pinned.trim(), format!("Image={REPOSITORY}:2026.8.3@{}", digest.trim()));
+
+    mirror_and_proxy(&host, &from);
 
     // What cannot be had is found before anything is stopped.
     let running = || host.podman("ps --no-trunc --format '{{.ID}} {{.StartedAt}}'").exits(0).out;

@@ -26,7 +26,12 @@ impl Host {
             version,
         ];
         self.tool(
-            &[&args[..], &["--allow-unsupported-line", "--image-archive", &archive], more].concat(),
+            &[
+                &args[..],
+                &["--allow-unsupported-line", "--allow-unknown-line", "--image-archive", &archive],
+                more,
+            ]
+            .concat(),
         )
     }
 
@@ -185,9 +190,15 @@ fn lines_install_and_come_to_rest() {
     let table =
         std::fs::read_to_string(crate::lab::root().join("embedded/tables/releases.toml")).unwrap();
     let defaults = table.lines().filter_map(|line| line.strip_prefix("default = "));
-    for version in defaults.map(|text| text.trim_matches('"')) {
+    // And one that the table does not know.
+    for version in defaults.map(|text| text.trim_matches('"')).chain(["2027.2.1"]) {
         for mode in ["host", "keep-id"] {
-            let chosen = [("2024.2.4", "host"), ("2025.10.4", "keep-id"), ("2025.12.6", "host")];
+            let chosen = [
+                ("2024.2.4", "host"),
+                ("2025.10.4", "keep-id"),
+                ("2025.12.6", "host"),
+                ("2027.2.1", "host"),
+            ];
             if !full && !chosen.contains(&(version, mode)) {
                 continue;
             }

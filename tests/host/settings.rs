@@ -140,6 +140,32 @@ fn every_setting_is_honoured() {
     assert!(!shown.to_string().contains("other-Password"));
 }
 
+/// A name beyond ASCII in its own form, and a host without a name by its address.
+#[test]
+fn names_of_every_kind_are_served() {
+    let host = Host::with_network();
+    let page = |name: &str| {
+        host.sh(&format!(
+            "curl -sS -o /dev/null -w '%{{http_code}}' --cacert /var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt \
+             --connect-to ::198.51.100.5: https://{name}/if/flow/default-authentication-flow/"
+        ))
+    };
+    host.install(&["--domain", "Auth.Bücher.Example."])
+        .exits(0)
+        .says("https://auth.xn--bcher-kva.example/");
+    assert_eq!(page("auth.xn--bcher-kva.example"), "200");
+    host.install(&["--domain", "198.51.100.5"]).exits(0);
+    assert_eq!(page("198.51.100.5"), "200");
+    host.install(&["--domain", "198.51.100.5", "--tls", "acme"])
+        .exits(2)
+        .says("no public authority certifies");
+    host.install(&["--domain", "auth.lab.example:8443"])
+        .exits(0)
+        .says("https://auth.lab.example:8443/");
+    assert_eq!(page("auth.lab.example:8443"), "200");
+    host.tool(&["plan", "--exit-code"]).exits(0);
+}
+
 #[test]
 fn service_and_proxy_can_be_left_to_others() {
     let host = Host::boot("full");
@@ -147,6 +173,25 @@ fn service_and_proxy_can_be_left_to_others() {
     assert_eq!(host.sh("ss -Hltn 'sport = :9000'"), "");
     // Nobody is to find a server that has no administrator yet.
     assert_eq!(host.sh("ss -Hltn 'sport = :443'"), "");
+}
+
+/// Another value would begin an empty authentik beside the old one.
+#[test]
+fn what_is_settled_is_not_left_behind() {
+    let host = Host::installed();
+    host.podman("exec authentik-server sh -c 'echo kept >/data/media/f'").exits(0);
+    let with = |pair: &str| host.tool(&["install", "--yes", "--set", pair]);
+    with("database.name=other").exits(3).says("authentik's database is authentik, not other");
+    with("user=other").exits(3).says("installed here for another user");
+    with("data_dir=/srv/authentik/data")
+        .exits(3)
+        .says("cp -a /var/lib/authentik/data/. /srv/authentik/data/");
+    host.sh("mkdir -p /srv/authentik/data; cp -a /var/lib/authentik/data/. /srv/authentik/data/; \
+        chown --reference=/var/lib/authentik/data /srv/authentik/data; chmod 750 /srv/authentik/data");
+    with("data_dir=/srv/authentik/data").exits(0);
+    assert_eq!(host.podman("exec authentik-server cat /data/media/f").out, "kept\n");
+    assert_eq!(host.sql("SELECT count(*) FROM authentik_core_user"), "1");
+    host.tool(&["plan", "--exit-code"]).exits(0);
 }
 
 #[test]
