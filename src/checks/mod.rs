@@ -97,6 +97,8 @@ pub struct Subject {
     pub image: String,
     /// The system user.
     pub user: String,
+    /// The PostgreSQL role.
+    pub database_user: String,
     /// The public name, once it is chosen.
     pub domain: Option<Domain>,
     /// TCP port that browsers use.
@@ -114,6 +116,7 @@ impl Subject {
             release: settings.release.clone(),
             image: settings.image.to_string(),
             user: settings.user.to_string(),
+            database_user: settings.database.user.to_string(),
             domain: Some(settings.domain.clone()),
             public_port: settings.domain.port(),
             http_port: settings.http_port.number(),

@@ -1,11 +1,11 @@
 //! The services that authentik stores its things in.
 
 use super::{Context, Finding};
-use crate::data::distro::Distro;
+use crate::data::distro;
 use crate::error::{Failure, Result};
 use crate::facts::cache::is_included;
 use crate::host::postgres::{NOBODY, Server};
-use crate::host::valkey::{Address, Refusal};
+use crate::host::valkey::Refusal;
 use serde::Deserialize;
 
 pub(super) fn postgresql(context: &Context) -> Result<Finding> {
@@ -66,17 +66,13 @@ fn state(context: &Context, server: &Server, found: &str) -> Result<Finding> {
             "run it as a systemd service",
         ));
     };
-    let socket = server.socket_dir.join(format!(".s.PGSQL.{}", server.port));
-    if context.host.stat(&socket)?.is_none() {
-        return Ok(Finding::fail(
-            format!("{found}; there is no {}", socket.display()),
-            "set unix_socket_directories in postgresql.conf and restart it",
-        ));
-    }
-    let sql = "SELECT json_build_object('max', current_setting('max_connections')::int
+    let sql = format!(
+        "SELECT json_build_object('max', current_setting('max_connections')::int
             - current_setting('superuser_reserved_connections')::int,
-        'used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> 'authentik'))";
-    let load: Option<Load> = context.host.query(server, "postgres", sql)?;
+        'used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> '{}'))",
+        context.subject.database_user
+    );
+    let load: Option<Load> = context.host.query(server, "postgres", &sql)?;
     if let Some(Load { max, used }) = load.filter(|load| load.max - load.used < CONNECTIONS) {
         return Ok(Finding::warn(
             format!(
@@ -105,16 +101,12 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
     }
     let cure = context.install(|distro| distro.valkey.clone(), "Valkey");
     let line = &context.subject.release.line;
-    let units = context
-        .distro
-        .as_ref()
-        .map_or_else(Distro::usual_valkey_units, |row| row.valkey_units.clone());
+    let units = distro::valkey_units(context.distro.as_ref());
     let Some(valkey) = context.host.valkey(&units)? else {
         return Ok(Finding::fail(format!("{here}; authentik {line} needs one"), cure));
     };
     let unit = &valkey.unit;
-    let socket = valkey.sockets.first().map(|path| Address::Socket(path.clone()));
-    let Some(address) = socket.or(valkey.ports.first().map(|port| Address::Port(*port))) else {
+    let Some(address) = valkey.address() else {
         if is_included(&valkey) {
             let next = "authentik-install install";
             return Ok(Finding::warn(format!("{unit} does not run; `install` starts it"), next));

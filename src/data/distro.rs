@@ -29,17 +29,17 @@ pub struct Distro {
 }
 
 impl Distro {
-    /// Units to look for on a distribution that the table does not know.
-    pub fn usual_valkey_units() -> Vec<String> {
-        ["valkey.service", "valkey-server.service", "redis.service", "redis-server.service"]
-            .map(str::to_owned)
-            .to_vec()
-    }
-
     /// The command that installs `packages`.
     pub fn install(&self, packages: &str) -> String {
         self.install.replace("{packages}", packages)
     }
+}
+
+/// Units that Valkey may run as here; on a distribution that the table does not know, the usual ones.
+pub fn valkey_units(distro: Option<&Distro>) -> Vec<String> {
+    let usual =
+        ["valkey.service", "valkey-server.service", "redis.service", "redis-server.service"];
+    distro.map_or_else(|| usual.map(str::to_owned).to_vec(), |row| row.valkey_units.clone())
 }
 
 #[derive(Deserialize)]

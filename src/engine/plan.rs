@@ -75,7 +75,11 @@ impl Plan {
     /// # Errors
     /// If the host cannot be looked at.
     pub fn make(host: &Reader, settings: &Settings, phases: &[Phase]) -> Result<Self> {
-        let facts = Facts::gather(host, settings)?;
+        let facts = std::thread::scope(|scope| {
+            // Looked at later; of all answers Podman's takes the longest, so it is asked for first.
+            scope.spawn(|| ask_for_containers(host, settings));
+            Facts::gather(host, settings)
+        })?;
         facts.refuse_other_line(settings)?;
         let ledger = Ledger::read(host)?;
         let mut planned = Vec::new();
@@ -138,6 +142,15 @@ impl Plan {
         Err(Failure::new("installing over", "what is here", what)
             .next(format!("{next}\nNothing was touched."))
             .exit(Exit::Unfit))
+    }
+}
+
+// Whether it is answered is seen where the answer is used.
+fn ask_for_containers(host: &Reader, settings: &Settings) {
+    if let Ok(Some(account)) = host.account(settings.user.as_str())
+        && host.manager_runs(&account)
+    {
+        let _ = host.containers(&account);
     }
 }
 

@@ -1,11 +1,11 @@
 //! The host's Valkey, for the lines that need one: where it listens, who else uses it, and what
 //! opens it.
 
-use crate::data::distro::{self, Distro};
+use crate::data::distro;
 use crate::error::Result;
 use crate::host::Reader;
 use crate::host::files::Perms;
-use crate::host::valkey::{Address, Answer, Refusal, Valkey};
+use crate::host::valkey::{Answer, Refusal, Valkey};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use std::path::{Path, PathBuf};
@@ -61,9 +61,7 @@ pub fn is_included(valkey: &Valkey) -> bool {
 /// If the host cannot be looked at.
 pub fn look(host: &Reader, settings: &Settings) -> Result<Option<Cache>> {
     let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let distro = distro::of(&os_release)?;
-    let units =
-        distro.as_ref().map_or_else(Distro::usual_valkey_units, |row| row.valkey_units.clone());
+    let units = distro::valkey_units(distro::of(&os_release)?.as_ref());
     let Some(valkey) = host.valkey(&units)? else { return Ok(None) };
     let mut socket = None;
     for path in &valkey.sockets {
@@ -110,9 +108,7 @@ fn remembered(host: &Reader, path: &Path) -> Result<Option<u16>> {
 
 // Without a password first: an open instance takes none.
 fn open(host: &Reader, valkey: &Valkey, passwords: &[Option<Secret>]) -> (Option<Answer>, Guard) {
-    let sockets = valkey.sockets.iter().map(|path| Address::Socket(path.clone()));
-    let ports = valkey.ports.iter().map(|port| Address::Port(*port));
-    let Some(address) = sockets.chain(ports).next() else {
+    let Some(address) = valkey.address() else {
         return (None, Guard::Down(format!("{} does not run", valkey.unit)));
     };
     match host.ask_valkey(&address, None) {

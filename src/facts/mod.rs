@@ -96,10 +96,6 @@ impl Facts {
                 UserNamespace::Host => (subordinate, own),
                 UserNamespace::KeepId => (subordinate.and(own), subordinate),
             };
-            // Asked for later; Podman's answers take the longest.
-            if let Some(account) = account.clone() {
-                scope.spawn(move || host.manager_runs(&account).then(|| host.containers(&account)));
-            }
             let image = match &account {
                 Some(account) if host.manager_runs(account) => {
                     host.image(account, &settings.image_tag())?

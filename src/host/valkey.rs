@@ -32,6 +32,14 @@ pub struct Valkey {
     pub ports: Vec<u16>,
 }
 
+impl Valkey {
+    /// Where it can be asked: by its socket if it has one. `None`: it does not run.
+    pub fn address(&self) -> Option<Address> {
+        let socket = self.sockets.first().map(|path| Address::Socket(path.clone()));
+        socket.or_else(|| self.ports.first().map(|port| Address::Port(*port)))
+    }
+}
+
 /// Where it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {

@@ -65,6 +65,16 @@ pub fn kept(path: &std::path::Path) -> PathBuf {
     name.into()
 }
 
+/// Was a file of ours edited by hand? And what to say of it.
+pub fn edit(path: &std::path::Path, now: &FileNow, mark: &Mark) -> (bool, String) {
+    match mark.0.contains(&now.sha256()) {
+        true => (false, String::new()),
+        false => {
+            (true, format!("; it was edited by hand, that is kept as {}", kept(path).display()))
+        }
+    }
+}
+
 impl Resource for File {
     type Found = Option<FileNow>;
     type Act = Act;
@@ -113,12 +123,7 @@ impl Resource for File {
                 format!("set {path} from {} to {}", now.meta.perms, self.wanted),
             )]);
         }
-        let edited = !mark.0.contains(&now.sha256());
-        let note = if edited {
-            format!("; it was edited by hand, that is kept as {}", kept(&self.path).display())
-        } else {
-            String::new()
-        };
+        let (edited, note) = edit(&self.path, now, mark);
         let act = Act::Content { edited: edited.then(|| now.clone()) };
         Verdict::of(vec![Planned::change(act, format!("rewrite {path}{note}")).with_diff(unified(
             &path,

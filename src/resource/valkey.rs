@@ -10,7 +10,7 @@ use crate::host::files::{FileNow, Perms, Put, sha256};
 use crate::host::systemd::Manager;
 use crate::host::valkey::Address;
 use crate::host::{Reader, Writer};
-use crate::resource::file::kept;
+use crate::resource::file::{edit, kept};
 use crate::resource::role::read_secret;
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict, unified};
 use crate::{facts::cache::Cache, secret::Secret};
@@ -258,16 +258,9 @@ impl Resource for Valkey {
                     format!("move it away: mv {path} {path}.before"),
                 );
             }
-            let edited = match (&found.dropin, standing) {
-                (Some(file), Standing::Claimed(mark)) => !mark.0.contains(&file.sha256()),
-                _ => false,
-            };
-            let note = match edited {
-                true => format!(
-                    "; it was edited by hand, that is kept as {}",
-                    kept(&self.dropin.0).display()
-                ),
-                false => String::new(),
+            let (edited, note) = match (&found.dropin, standing) {
+                (Some(file), Standing::Claimed(mark)) => edit(&self.dropin.0, file, mark),
+                _ => (false, String::new()),
             };
             let (conf, dropin) = (found.conf.clone(), found.dropin.clone());
             let act = Act::Set(Box::new(Old { conf, dropin, edited }));

@@ -7,4 +7,4 @@ mod rules;
 pub mod secrets;
 
 pub use input::Input;
-pub use resolve::{Paths, Settings};
+pub use resolve::Settings;

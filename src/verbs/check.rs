@@ -30,6 +30,10 @@ fn subject(world: &World<'_>, args: &Check) -> Result<Subject> {
     Ok(Subject {
         image: release.image.clone(),
         user: given.user.map_or_else(|| "authentik".to_owned(), |user| user.to_string()),
+        database_user: given
+            .database
+            .user
+            .map_or_else(|| "authentik".to_owned(), |user| user.to_string()),
         domain: None,
         public_port: 443,
         http_port: given.http_port.map_or(9000, |port| port.number()),

@@ -26,31 +26,27 @@ struct Place<'s> {
 /// # Errors
 /// With [`Exit::Usage`] if one cannot be read, or some part of authentik would misread it.
 pub(super) fn given(host: &Reader, settings: &Settings, args: &SettingsArgs) -> Result<Given> {
-    let read = |name, file, rule: Rule| {
-        let place = Place { name, file, rule };
-        find(host, settings, args.credentials_directory.as_deref(), &place)
+    let read = |needed, name, file, rule: Rule| match needed {
+        true => {
+            find(host, settings, args.credentials_directory.as_deref(), &Place { name, file, rule })
+        }
+        false => Ok(None),
     };
     let database = settings.database.auth == DatabaseAuth::Scram;
     let mail = settings.email.username.is_some();
-    let when = |needed: bool, found: Result<Option<Secret>>| if needed { found } else { Ok(None) };
+    let (of_database, of_cache) = (&settings.database.password_file, &settings.cache.password_file);
+    let (key, of_mail) = (&settings.secret_key_file, &settings.email.password_file);
+    let cache = settings.release.cache();
     let given = Given {
-        secret_key: read("secret_key", settings.secret_key_file.as_ref(), secrets::readable)?,
-        database_password: when(
+        secret_key: read(true, "secret_key", key.as_ref(), secrets::readable)?,
+        database_password: read(
             database,
-            read(
-                "database_password",
-                settings.database.password_file.as_ref(),
-                secrets::database_password,
-            ),
+            "database_password",
+            of_database.as_ref(),
+            secrets::database_password,
         )?,
-        cache_password: when(
-            settings.release.cache(),
-            read("cache_password", settings.cache.password_file.as_ref(), secrets::readable),
-        )?,
-        smtp_password: when(
-            mail,
-            read("smtp_password", settings.email.password_file.as_ref(), secrets::readable),
-        )?,
+        cache_password: read(cache, "cache_password", of_cache.as_ref(), secrets::readable)?,
+        smtp_password: read(mail, "smtp_password", of_mail.as_ref(), secrets::readable)?,
     };
     let kept = host.stat(&settings.paths.secret("smtp_password"))?.is_some();
     if mail && given.smtp_password.is_none() && !kept {

@@ -201,14 +201,20 @@ impl Host {
 
     /// A line of shell as the service user, with its manager within reach.
     pub fn as_service_user(&self, line: &str) -> Answer {
+        self.as_user("authentik", line)
+    }
+
+    /// The same as a service user of another name.
+    pub fn as_user(&self, user: &str, line: &str) -> Answer {
         self.run(&[
             "sh",
             "-c",
-            "U=$(id -u authentik); exec setpriv --reuid authentik --regid authentik --init-groups \
+            "U=$(id -u $2); exec setpriv --reuid $2 --regid $2 --init-groups \
              env -i PATH=/usr/bin:/bin HOME=/var/lib/authentik/home XDG_RUNTIME_DIR=/run/user/$U \
              DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$U/bus sh -c \"$1\"",
             "sh",
             line,
+            user,
         ])
     }
 

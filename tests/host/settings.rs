@@ -67,11 +67,7 @@ fn every_setting_is_honoured() {
     host.tool(&archive).exits(0).says("https://auth.lab.example:8443/");
 
     // Secrets byte for byte: in the container's view and in PostgreSQL.
-    let podman = |line: &str| {
-        host.run(&["sh", "-c", &format!(
-            "U=$(id -u sso); cd /; exec setpriv --reuid sso --regid sso --init-groups env -i PATH=/usr/bin:/bin \
-             HOME=/var/lib/authentik/home XDG_RUNTIME_DIR=/run/user/$U podman {line}")])
-    };
+    let podman = |line: &str| host.as_user("sso", &format!("exec podman {line}"));
     for name in ["secret_key", "database_password", "smtp_password"] {
         assert_eq!(
             podman(&format!("exec authentik-worker cat /run/authentik/{name}")).exits(0).out,
