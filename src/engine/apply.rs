@@ -72,16 +72,20 @@ pub fn apply(
     done: &mut Done,
 ) -> Result<()> {
     let mut ledger = Ledger::read(host)?;
-    let mut facts = Facts::gather(host, settings)?;
+    let mut known = None;
     for phase in phases {
         told.emit(&Event::Phase { phase: phase.name() });
         let mut rounds = 0;
         loop {
             let before = done.changes.len();
+            let facts = match known.take() {
+                Some(facts) => facts,
+                None => Facts::gather(host, settings)?,
+            };
             let steps = blueprint::phase(*phase, settings, &facts)?;
             let rests = round(host, (*phase, steps), told, (&mut ledger, done))?;
-            if done.changes.len() > before {
-                facts = Facts::gather(host, settings)?;
+            if done.changes.len() == before {
+                known = Some(facts);
             }
             if rests {
                 break;

@@ -80,6 +80,11 @@ impl Ledger {
         Ok(Ledger { path, written })
     }
 
+    /// Is nothing ours yet?
+    pub fn is_empty(&self) -> bool {
+        self.written.claims.is_empty()
+    }
+
     /// Is this ours?
     pub fn standing(&self, id: &Id) -> Standing {
         match self.written.claims.get(id.as_str()) {

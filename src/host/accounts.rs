@@ -168,7 +168,7 @@ impl Writer<'_> {
             .args(["--shell", "/usr/sbin/nologin", "--comment", "authentik", "--home-dir"])
             .arg(home)
             .arg(name)
-            .changes_only(About::Accounts)
+            .changes_only(&[About::Accounts])
             .run(self)
             .map(drop)
     }
@@ -180,7 +180,7 @@ impl Writer<'_> {
     pub fn create_system_group(&self, name: &str, gid: u32) -> Result<()> {
         Cmd::new("groupadd")
             .args(["--system", "--gid", &gid.to_string(), name])
-            .changes_only(About::Accounts)
+            .changes_only(&[About::Accounts])
             .run(self)
             .map(drop)
     }
@@ -192,7 +192,7 @@ impl Writer<'_> {
     pub fn add_to_group(&self, user: &str, group: &str) -> Result<()> {
         Cmd::new("usermod")
             .args(["--append", "--groups", group, user])
-            .changes_only(About::Accounts)
+            .changes_only(&[About::Accounts])
             .run(self)
             .map(drop)
     }
@@ -209,7 +209,7 @@ impl Writer<'_> {
         let range = format!("{start}-{}", start.saturating_add(count).saturating_sub(1));
         Cmd::new("usermod")
             .args([flag, &range, user])
-            .changes_only(About::Accounts)
+            .changes_only(&[About::Accounts])
             .run(self)
             .map(drop)
     }
@@ -221,7 +221,7 @@ impl Writer<'_> {
     pub fn enable_linger(&self, user: &str) -> Result<()> {
         Cmd::new("loginctl")
             .args(["enable-linger", user])
-            .changes_only(About::Units)
+            .changes_only(&[About::Units])
             .run(self)
             .map(drop)
     }

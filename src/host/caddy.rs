@@ -52,7 +52,7 @@ impl Reader {
     /// # Errors
     /// If systemd cannot be asked, or the unit reads no Caddyfile.
     pub fn caddy(&self) -> Result<Option<Caddy>> {
-        let unit = self.unit_properties(Manager::System, UNIT, "LoadState,User,ExecStart")?;
+        let unit = self.unit_properties(UNIT, ("LoadState,User,ExecStart", About::Proxy))?;
         let text = |key: &str| unit.get(key).map_or("", String::as_str);
         if text("LoadState") != "loaded" || find("caddy").is_none() {
             return Ok(None);
@@ -87,7 +87,7 @@ impl Reader {
     /// With Caddy's own words if it means nothing.
     pub fn caddy_adapt_text(&self, caddy: &Caddy, text: &str) -> Result<Value> {
         let file = memory_file(text)?;
-        adapted(adapt(caddy).arg("/dev/stdin").stdin_file(file).run(self))
+        adapted(adapt(caddy).arg("/dev/stdin").stdin_file(file).looks_anew().run(self))
     }
 
     /// The configuration that Caddy runs, from its admin endpoint.

@@ -209,7 +209,7 @@ impl Writer<'_> {
     /// # Errors
     /// If it exists or a parent is missing or untrusted.
     pub fn create_dir(&self, path: &Path, perms: Perms) -> Result<()> {
-        self.forget_files();
+        self.forget_file(path);
         let (dir, name) = parent_of(path, Trust::RootOnly)?;
         mkdirat(&dir, name, Mode::from_raw_mode(0o700))
             .map_err(|errno| failure("creating the folder", path, errno))?;
@@ -221,7 +221,7 @@ impl Writer<'_> {
     /// # Errors
     /// If it is missing, a link, or on an untrusted path.
     pub fn set_perms(&self, path: &Path, perms: Perms) -> Result<()> {
-        self.forget_files();
+        self.forget_file(path);
         let (dir, name) = parent_of(path, Trust::RootOnly)?;
         let fail = |errno| failure("setting owner and mode of", path, errno);
         let fd =
@@ -235,7 +235,7 @@ impl Writer<'_> {
     /// # Errors
     /// If the path is untrusted, the disk is full, or it exists and should not.
     pub fn put(&self, path: &Path, bytes: &[u8], perms: Perms, put: Put) -> Result<()> {
-        self.forget_files();
+        self.forget_file(path);
         put_at(path, bytes, perms, put, Trust::RootOnly)
     }
 
@@ -254,7 +254,7 @@ impl Writer<'_> {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove(&self, path: &Path) -> Result<()> {
-        self.forget_files();
+        self.forget_file(path);
         let (parent, name) = split(path)?;
         let Some(dir) = open_dir(parent, Trust::RootOnly)? else { return Ok(()) };
         match unlinkat(&dir, name, AtFlags::empty()) {
@@ -270,7 +270,7 @@ impl Writer<'_> {
     /// # Errors
     /// If it is not empty or cannot be removed.
     pub fn remove_dir(&self, path: &Path) -> Result<()> {
-        self.forget_files();
+        self.forget_file(path);
         let (parent, name) = split(path)?;
         let Some(dir) = open_dir(parent, Trust::RootOnly)? else { return Ok(()) };
         match unlinkat(&dir, name, AtFlags::REMOVEDIR) {

@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::host) enum About {
+pub enum About {
     /// What no step of ours changes: versions, addresses, the firewall.
     Machine,
     /// Users and groups.
     Accounts,
     /// Units of systemd; also their files.
     Units,
-    /// Podman's images and containers.
+    /// Podman's images.
+    Images,
+    /// Podman's containers.
     Containers,
     /// What PostgreSQL holds.
     Database,
@@ -55,15 +57,15 @@ impl Memo {
         Ok(output)
     }
 
-    /// Forgets everything but what is about these.
-    pub fn forget_but(&self, kept: &[About]) {
+    /// Forgets everything but what is about this.
+    pub fn forget_but(&self, kept: About) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|(about, _), _| kept.contains(about));
+        slots.retain(|(about, _), _| *about == kept);
     }
 
-    /// Forgets what is about this alone.
-    pub fn forget_all_about(&self, gone: About) {
+    /// Forgets what is about these alone.
+    pub fn forget_all_about(&self, gone: &[About]) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|(about, _), _| *about != gone);
+        slots.retain(|(about, _), _| !gone.contains(about));
     }
 }

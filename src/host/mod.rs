@@ -25,6 +25,7 @@ use interrupt::Interrupt;
 use lock::Lock;
 use memo::{About, Memo};
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -52,17 +53,20 @@ impl Reader {
 
     /// Asks the host anew from now on: something has changed, or time has passed.
     pub fn forget(&self) {
-        self.memo.forget_but(&[About::Machine]);
+        self.memo.forget_but(About::Machine);
     }
 
-    // A file of ours was written: only who reads such files may answer otherwise.
-    fn forget_files(&self) {
-        self.memo.forget_but(&[
-            About::Machine,
-            About::Accounts,
-            About::Containers,
-            About::Database,
-        ]);
+    // A file was written: only who reads such files may answer otherwise. What lies in our own
+    // folder is read at a start alone.
+    fn forget_file(&self, path: &Path) {
+        if path.starts_with("/etc/authentik") {
+            return;
+        }
+        let units = ["/etc/systemd", "/etc/containers"];
+        match units.iter().any(|dir| path.starts_with(dir)) {
+            true => self.memo.forget_all_about(&[About::Units]),
+            false => self.memo.forget_all_about(&[About::Units, About::Proxy]),
+        }
     }
 
     /// Where blocking work runs in parallel.
@@ -75,7 +79,8 @@ impl Reader {
     /// # Errors
     /// If the user asked to stop.
     pub fn pause(&self, time: std::time::Duration) -> Result<()> {
-        self.forget();
+        // Time alone makes no users and writes no Caddyfile.
+        self.memo.forget_all_about(&[About::Units, About::Containers, About::Database]);
         let until = std::time::Instant::now() + time;
         while std::time::Instant::now() < until {
             self.check_interrupt()?;

@@ -81,16 +81,13 @@ fn podman(account: &Account) -> Cmd {
 
 // What only looks needs no unit of its own where Podman's pause process lives already: it joins that
 // one's namespace and ends, at a third of the time.
-fn asking(host: &Reader, account: &Account) -> Cmd {
+fn asking(host: &Reader, account: &Account, about: About) -> Cmd {
     let pause = format!("/run/user/{}/libpod/tmp/pause.pid", account.uid);
     let file = host.read_as(account, pause.as_ref()).ok().flatten();
     let pid = file.and_then(|file| file.text().ok()?.trim().parse::<u32>().ok());
     match pid.is_some_and(|pid| host.exists(&format!("/proc/{pid}"))) {
-        true => Cmd::new("podman")
-            .user(account)
-            .deadline(Duration::from_secs(60))
-            .asks(About::Containers),
-        false => podman(account).asks(About::Containers),
+        true => Cmd::new("podman").user(account).deadline(Duration::from_secs(60)).asks(about),
+        false => podman(account).asks(about),
     }
 }
 
@@ -114,7 +111,8 @@ impl Reader {
         if !self.storage_exists(account)? {
             return Ok(None);
         }
-        let output = asking(self, account).args(["image", "inspect", name]).output(self)?;
+        let output =
+            asking(self, account, About::Images).args(["image", "inspect", name]).output(self)?;
         match output.code {
             Some(0) => Ok(parse_json::<Vec<Image>>("podman image inspect", &output.out)?
                 .into_iter()
@@ -132,7 +130,9 @@ impl Reader {
         if !self.storage_exists(account)? {
             return Ok(Vec::new());
         }
-        let text = asking(self, account).args(["ps", "--all", "--format", "json"]).run(self)?;
+        let text = asking(self, account, About::Containers)
+            .args(["ps", "--all", "--format", "json"])
+            .run(self)?;
         parse_json("podman ps", &text)
     }
 }
@@ -207,7 +207,7 @@ impl Writer<'_> {
             .deadline(PULL_LIMIT)
             .interruptible()
             .doing("pulling", name)
-            .changes_only(About::Containers)
+            .changes_only(&[About::Images])
             .run_watched(self, &tell(name, told))
             .map(drop)
     }
@@ -224,7 +224,7 @@ impl Writer<'_> {
             .deadline(PULL_LIMIT)
             .interruptible()
             .doing("loading", "the image archive")
-            .changes_only(About::Containers)
+            .changes_only(&[About::Images])
             .next("make the archive again: podman save -o FILE IMAGE")
             .run_watched(self, &tell("the image archive", told))?;
         Ok(text
@@ -242,7 +242,7 @@ impl Writer<'_> {
         podman(account)
             .args(["rmi", name])
             .doing("removing", name)
-            .changes_only(About::Containers)
+            .changes_only(&[About::Images])
             .run(self)
             .map(drop)
     }
@@ -260,7 +260,7 @@ impl Writer<'_> {
             .arg("unshare")
             .args(args)
             .deadline(PULL_LIMIT)
-            .changes_only(About::Containers)
+            .changes_only(&[])
             .run(self)
             .map(drop)
     }

@@ -269,6 +269,7 @@ impl Reader {
             .args(["-X", "-q", "-A", "-t", "-w", "-c", "SELECT 1", "-U", role, "-d", database])
             .args(["-p", &server.port.to_string(), "-h"])
             .arg(&server.socket_dir)
+            .looks_anew()
             .output(self)?;
         Ok(match output.code {
             Some(0) => Login::Accepted,
@@ -285,7 +286,7 @@ impl Writer<'_> {
     pub fn sql(&self, server: &Server, database: &str, sql: &str) -> Result<()> {
         psql(&server.owner, database)
             .stdin_text(sql)
-            .changes_only(About::Database)
+            .changes_only(&[About::Database])
             .run(self)
             .map(drop)
     }

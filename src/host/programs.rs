@@ -64,9 +64,17 @@ impl Reader {
     /// # Errors
     /// If it cannot be asked.
     pub fn listeners(&self, port: u16) -> Result<Vec<String>> {
-        let filter = format!("sport = :{port}");
-        let text = Cmd::new("ss").args(["-Hltnp", &filter]).asks(About::Units).run(self)?;
-        Ok(text.lines().map(listener).collect())
+        let end = format!(":{port}");
+        let text = self.listening()?;
+        let holds =
+            |line: &&str| line.split_whitespace().nth(4).is_some_and(|at| at.ends_with(&end));
+        Ok(text.lines().filter(holds).map(listener).collect())
+    }
+
+    /// What listens on Unix and TCP sockets, a line each, with its process; the fifth word is the
+    /// address.
+    pub(in crate::host) fn listening(&self) -> Result<String> {
+        Cmd::new("ss").args(["-Hlxtnp"]).asks(About::Units).run(self)
     }
 }
 
@@ -105,8 +113,8 @@ mod tests {
 
     #[test]
     fn listeners_as_ss_prints_them() {
-        let line = r#"LISTEN 0 4096 *:443 *:* users:(("caddy",pid=153,fd=7))"#;
+        let line = r#"tcp LISTEN 0 4096 *:443 *:* users:(("caddy",pid=153,fd=7))"#;
         assert_eq!(listener(line), "caddy");
-        assert_eq!(listener("LISTEN 0 4096 *:443 *:*"), "an unknown program");
+        assert_eq!(listener("tcp LISTEN 0 4096 *:443 *:*"), "an unknown program");
     }
 }

@@ -38,7 +38,7 @@ pub(in crate::host) struct Cmd {
     deadline: Duration,
     interruptible: bool,
     asks: Option<About>,
-    changes_only: Option<About>,
+    changes_only: Option<&'static [About]>,
     doing: Option<(String, String)>,
     next: Option<String>,
 }
@@ -119,10 +119,15 @@ impl Cmd {
         self
     }
 
-    /// Changes nothing but what is about this.
-    pub fn changes_only(mut self, about: About) -> Self {
+    /// Changes nothing but what is about these.
+    pub fn changes_only(mut self, about: &'static [About]) -> Self {
         self.changes_only = Some(about);
         self
+    }
+
+    /// Only looks, and not at what may be answered twice: the time, a file that is tried.
+    pub fn looks_anew(self) -> Self {
+        self.changes_only(&[])
     }
 
     /// May be ended half-way when the user asks to stop; others are given time to finish.

@@ -96,29 +96,31 @@ impl Reader {
             .collect())
     }
 
-    /// Properties of a unit by name.
+    /// Properties by name of a system unit, as its files give them.
     ///
     /// # Errors
     /// If the manager cannot be asked.
     pub fn unit_properties(
         &self,
-        manager: Manager<'_>,
         name: &str,
-        properties: &str,
+        (properties, about): (&str, About),
     ) -> Result<BTreeMap<String, String>> {
-        let text = manager
-            .systemctl()
-            .args(["show", "-p", properties, name])
-            .asks(About::Units)
-            .run(self)?;
+        let args = ["show", "-p", properties, name];
+        let text = Manager::System.systemctl().args(args).asks(about).run(self)?;
         Ok(properties_of(&text))
     }
 
     /// Is this user's manager running and answering?
     pub fn manager_runs(&self, account: &Account) -> bool {
-        let unit = self.unit(Manager::System, &format!("user@{}.service", account.uid));
-        let bus = Path::new("/run/user").join(account.uid.to_string()).join("bus");
-        unit.is_ok_and(|unit| unit.active == "active") && bus.exists()
+        self.manager_pid(account).is_some()
+    }
+
+    /// Process id of this user's manager, if it runs and answers.
+    pub fn manager_pid(&self, account: &Account) -> Option<u32> {
+        // The folder is there only while the manager is: no need to ask about one that is not.
+        self.exists(&format!("/run/user/{}/bus", account.uid)).then_some(())?;
+        let unit = self.unit(Manager::System, &format!("user@{}.service", account.uid)).ok()?;
+        (unit.active == "active").then_some(unit.main_pid)
     }
 
     /// The system unit that a process belongs to, by its control group.
@@ -133,6 +135,7 @@ impl Reader {
     /// Last log lines of a container of this user, oldest first. Empty if there are none.
     pub fn container_log(&self, account: &Account, container: &str, lines: u32) -> String {
         Cmd::new("journalctl")
+            .looks_anew()
             .args(["--no-pager", "-o", "cat", "-n", &lines.to_string()])
             .arg(format!("_UID={}", account.uid))
             .arg(format!("CONTAINER_NAME={container}"))
@@ -143,6 +146,7 @@ impl Reader {
     /// Last log lines of a system unit, oldest first. Empty if there are none.
     pub fn unit_log(&self, unit: &str, lines: u32) -> String {
         Cmd::new("journalctl")
+            .looks_anew()
             .args(["--no-pager", "-o", "cat", "-n", &lines.to_string(), "-u", unit])
             .run(self)
             .unwrap_or_default()
@@ -157,6 +161,7 @@ impl Reader {
             .user(account)
             .env("QUADLET_UNIT_DIRS", dir)
             .args(["-user", "-dryrun"])
+            .looks_anew()
             .run(self)
     }
 }
@@ -181,6 +186,9 @@ fn unit(values: &BTreeMap<String, String>) -> Unit {
     }
 }
 
+// Containers come and go with their units, and what runs in them writes to the database.
+const JOB: &[About] = &[About::Units, About::Containers, About::Database];
+
 impl Writer<'_> {
     /// Makes the manager read its files again.
     ///
@@ -190,7 +198,7 @@ impl Writer<'_> {
         manager
             .systemctl()
             .arg("daemon-reload")
-            .changes_only(About::Units)
+            .changes_only(&[About::Units])
             .deadline(Duration::from_secs(90))
             .run(self)
             .map(drop)
@@ -209,12 +217,7 @@ impl Writer<'_> {
     ) -> Result<()> {
         let next = format!("{} status {}", manager.shown(), units.join(" "));
         let job = manager.systemctl().arg(verb).args(units.iter().copied()).deadline(limit);
-        let job = match manager {
-            Manager::System => job.changes_only(About::Units),
-            // Podman's containers come and go with these.
-            Manager::User(_) => job,
-        };
-        job.run(self).map(drop).map_err(|failure| {
+        job.changes_only(JOB).run(self).map(drop).map_err(|failure| {
             Failure::new(format!("systemctl {verb}"), units.join(" "), failure.summary()).next(next)
         })
     }
@@ -222,7 +225,12 @@ impl Writer<'_> {
     /// Forgets that these units failed, and how often they were started.
     pub fn forget_failures(&self, manager: Manager<'_>, units: &[&str]) {
         // Nothing to forget is not a failure.
-        let _ = manager.systemctl().arg("reset-failed").args(units.iter().copied()).output(self);
+        let _ = manager
+            .systemctl()
+            .arg("reset-failed")
+            .args(units.iter().copied())
+            .changes_only(&[About::Units])
+            .output(self);
     }
 
     /// Queues a job and does not wait for it; earlier failures of the units are forgotten.
@@ -235,6 +243,7 @@ impl Writer<'_> {
             .systemctl()
             .args([verb, "--no-block"])
             .args(units.iter().copied())
+            .changes_only(JOB)
             .run(self)
             .map(drop)
     }

@@ -5,7 +5,6 @@ use crate::error::{Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::memo::About;
 use crate::host::run::Cmd;
-use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::secret::Secret;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
@@ -85,7 +84,7 @@ impl Reader {
     pub fn valkey(&self, units: &[String]) -> Result<Option<Valkey>> {
         for unit in units {
             let names = "LoadState,MainPID,User,RuntimeDirectory,ExecStart";
-            let found = self.unit_properties(Manager::System, unit, names)?;
+            let found = self.unit_properties(unit, (names, About::Units))?;
             let text = |key: &str| found.get(key).map_or("", String::as_str);
             if text("LoadState") != "loaded" {
                 continue;
@@ -115,7 +114,7 @@ impl Reader {
             return Ok((Vec::new(), Vec::new()));
         }
         let owned = format!("pid={pid},");
-        let text = Cmd::new("ss").args(["-Hlxtnp"]).asks(About::Units).run(self)?;
+        let text = self.listening()?;
         let own = text.lines().filter(|line| line.contains(&owned));
         let mut found = (Vec::new(), Vec::new());
         for address in own.filter_map(|line| line.split_whitespace().nth(4)) {

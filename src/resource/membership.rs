@@ -63,9 +63,7 @@ impl Resource for Membership {
             return Ok(Seen::After(User::id_of(&self.user)));
         };
         let group = host.group(&self.group)?;
-        let manager = host.unit(Manager::System, &unit(&account))?;
-        let groups =
-            (manager.active == "active").then(|| host.process_groups(manager.main_pid)).flatten();
+        let groups = host.manager_pid(&account).and_then(|pid| host.process_groups(pid));
         Ok(Seen::Now(Found {
             exists: group.is_some(),
             member: group.as_ref().is_some_and(|g| g.members.contains(&self.user)),

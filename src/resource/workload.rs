@@ -78,9 +78,12 @@ impl Workload {
     }
 
     fn look(&self, host: &Reader, account: &Account) -> Result<Found> {
+        let units = host.units(Manager::User(account), &SERVICES)?;
+        // A container without its unit is replaced by the next start, whatever it runs from.
+        let runs = Self::stopped(&units).len() < units.len();
         Ok(Found {
-            units: host.units(Manager::User(account), &SERVICES)?,
-            containers: host.containers(account)?,
+            containers: if runs { host.containers(account)? } else { Vec::new() },
+            units,
             secrets: host.newest_in(&self.secrets)?,
             bootstrap: host.stat(&self.bootstrap)?.is_some(),
         })
@@ -121,9 +124,8 @@ impl Workload {
         (pod, own)
     }
 
-    fn stopped(found: &Found) -> Vec<String> {
-        found
-            .units
+    fn stopped(units: &BTreeMap<String, Unit>) -> Vec<String> {
+        units
             .iter()
             .filter(|(_, unit)| {
                 !matches!(unit.active.as_str(), "active" | "activating" | "reloading")
@@ -142,7 +144,7 @@ impl Workload {
             });
             if here
                 && self.outdated(&found) == (false, Vec::new())
-                && Self::stopped(&found).is_empty()
+                && Self::stopped(&found.units).is_empty()
             {
                 return Ok(());
             }
@@ -204,7 +206,7 @@ impl Resource for Workload {
             changes.push(Planned::run(Act::Reload, text));
         }
         let (pod, own) = self.outdated(found);
-        let stopped = Self::stopped(found);
+        let stopped = Self::stopped(&found.units);
         if !self.started {
             if stopped.len() < found.units.len() {
                 changes.push(Planned::run(Act::Stop, "stop the pod"));

@@ -3,6 +3,7 @@
 use crate::blueprint::Phase;
 use crate::checks::{self, Report, Subject};
 use crate::cli;
+use crate::engine::ledger::Ledger;
 use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
@@ -30,10 +31,18 @@ pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> 
         let text = format!("upstream does not mend authentik {} any more", release.line);
         world.told.emit(&Event::warning(text));
     }
-    let plan = Plan::make(&world.host, settings, phases);
+    let host = &world.host;
+    let ask = || checks::run(host, Subject::of(settings));
+    // Where nothing is ours yet everything is to be done, so the checks need not wait for the plan.
+    let bare = Ledger::read(host)?.is_empty();
+    let (plan, early) = std::thread::scope(|scope| {
+        let early = bare.then(|| scope.spawn(ask));
+        let plan = Plan::make(host, settings, phases);
+        (plan, early.and_then(|early| early.join().ok()))
+    });
     if !plan.as_ref().is_ok_and(|plan| plan.changes == 0 && !plan.is_blocked()) {
         // What is missing altogether is told as a list, not as the first thing that was missed.
-        refuse_unfit(&checks::run(&world.host, Subject::of(settings))?, settings, phases)?;
+        refuse_unfit(&early.unwrap_or_else(ask)?, settings, phases)?;
     }
     plan
 }
