@@ -4,19 +4,26 @@ use super::{Steps, needed, user_id};
 use crate::data::render::{Syntax, render};
 use crate::error::Result;
 use crate::facts::Facts;
+use crate::facts::proxy::Proxy;
 use crate::names::AbsPath;
-use crate::resource::Resource;
 use crate::resource::caddy_loaded::CaddyLoaded;
 use crate::resource::caddyfile::Caddyfile;
 use crate::resource::directory::{Directory, Wanted};
 use crate::resource::file::{File, Trial};
+use crate::resource::gone::Gone;
+use crate::resource::import_gone::ImportGone;
 use crate::resource::served::Served;
+use crate::resource::{Id, Resource};
 use crate::settings::Settings;
 use minijinja::context;
 
 pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Result<()> {
+    if !settings.proxy.enabled {
+        withdraw(steps, settings, facts);
+        return Ok(());
+    }
     // A server that has never run has no administrator yet: nobody is to find it.
-    if !settings.proxy.enabled || !(settings.service.started || facts.installed.is_some()) {
+    if !(settings.service.started || facts.installed.is_some()) {
         return Ok(());
     }
     let proxy = needed(&facts.proxy, "Caddy")?;
@@ -42,7 +49,7 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
     // The site first: Caddy then judges the import with what it brings.
     steps.add(site);
     steps.add(Caddyfile { proxy: proxy.clone(), domain: settings.domain.clone() });
-    steps.add(CaddyLoaded { proxy: proxy.clone(), site: site_id.clone() });
+    steps.add(loaded(proxy, settings, &site_id, true));
     if !settings.service.started {
         return Ok(());
     }
@@ -53,4 +60,22 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
         site: site_id,
     });
     Ok(())
+}
+
+fn loaded(proxy: &Proxy, settings: &Settings, site: &Id, served: bool) -> CaddyLoaded {
+    let domain = settings.domain.clone();
+    CaddyLoaded { proxy: proxy.clone(), site: site.clone(), domain, served }
+}
+
+// What we had put into a Caddy that somebody else looks after now.
+fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts) {
+    let Some(proxy) = facts.proxy.known() else { return };
+    let why = "another proxy is used";
+    let site = File::id_of(&proxy.site);
+    steps.add(Gone { id: site.clone(), path: proxy.site.clone(), why });
+    steps.add(ImportGone { proxy: proxy.clone() });
+    if let Some(dir) = proxy.site.parent() {
+        steps.add(Gone { id: Directory::id_of(dir), path: dir.to_owned(), why });
+    }
+    steps.add(loaded(proxy, settings, &site, false));
 }

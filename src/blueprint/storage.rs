@@ -3,7 +3,6 @@
 use super::{Steps, group_readable, user_id};
 use crate::facts::{Facts, IMAGE_ID};
 use crate::host::files::Perms;
-use crate::resource::Id;
 use crate::resource::directory::{Demand, Directory, Wanted};
 use crate::resource::handover::Handover;
 use crate::resource::media::Media;
@@ -35,7 +34,7 @@ pub(super) fn media(steps: &mut Steps, settings: &Settings, facts: &Facts) {
         user: settings.user.to_string(),
         owner: facts.container,
         inner: inner(settings),
-        parent: Id::new("directory", data.display()),
+        parent: Directory::id_of(data),
     });
 }
 

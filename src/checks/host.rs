@@ -3,7 +3,7 @@
 use super::{Context, Finding, at_least};
 use crate::error::{Failure, Result};
 use std::path::Path;
-use sysinfo::{Disks, System};
+use sysinfo::System;
 
 pub(super) fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
@@ -123,19 +123,12 @@ pub(super) fn memory(_: &Context) -> Result<Finding> {
 
 // Image about 1 GB packed and 3 unpacked, its layers during a pull, the database, uploads.
 pub(super) fn disk(_: &Context) -> Result<Finding> {
-    let disks = Disks::new_with_refreshed_list();
     let home = Path::new("/var/lib/authentik");
-    let disk = disks
-        .list()
-        .iter()
-        .filter(|disk| home.starts_with(disk.mount_point()))
-        .max_by_key(|disk| disk.mount_point().as_os_str().len());
-    let free = match disk {
-        Some(disk) => disk.available_space(),
-        // Inside containers the mount table may not name the root's device.
-        None => free_at("/var/lib")?,
-    };
-    let found = format!("{:.1} GiB free for /var/lib/authentik", free as f64 / GIB as f64);
+    let here = home.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let stat = nix::sys::statvfs::statvfs(here)
+        .map_err(|errno| Failure::new("looking at", here.display(), std::io::Error::from(errno)))?;
+    let free = stat.blocks_available() * stat.fragment_size();
+    let found = format!("{:.1} GiB free for {}", free as f64 / GIB as f64, home.display());
     if free < 5 * GIB {
         return Ok(Finding::fail(format!("{found}; at least 5 are needed"), "df -h /var/lib"));
     }
@@ -143,10 +136,4 @@ pub(super) fn disk(_: &Context) -> Result<Finding> {
         return Ok(Finding::warn(format!("{found}; 10 are better"), "df -h /var/lib"));
     }
     Ok(Finding::ok(found))
-}
-
-fn free_at(path: &str) -> Result<u64> {
-    let stat = nix::sys::statvfs::statvfs(path)
-        .map_err(|errno| Failure::new("looking at", path, std::io::Error::from(errno)))?;
-    Ok(stat.blocks_available() * stat.fragment_size())
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, Finding};
 use crate::data::distro;
+use crate::data::release::Release;
 use crate::error::{Failure, Result};
 use crate::facts::cache::is_included;
 use crate::host::postgres::{NOBODY, Server};
@@ -30,20 +31,27 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
             "use the host of the primary",
         ));
     }
+    if let Some(finding) = out_of_range(release, major, &found) {
+        return Ok(finding);
+    }
+    state(context, &server, &found)
+}
+
+fn out_of_range(release: &Release, major: u32, found: &str) -> Option<Finding> {
     let (min, max) = (release.postgresql_min, release.postgresql_max);
     if major < min {
-        return Ok(Finding::fail(
+        return Some(Finding::fail(
             format!("{found}; authentik {} needs {min} or newer", release.line),
             "upgrade PostgreSQL (pg_upgradecluster on Debian)",
         ));
     }
     if major > max {
-        return Ok(Finding::warn(
+        return Some(Finding::warn(
             format!("{found}; authentik {} was used with {min} to {max}", release.line),
             format!("use PostgreSQL {max}, or a newer line of authentik"),
         ));
     }
-    state(context, &server, &found)
+    None
 }
 
 fn is_down(failure: &Failure) -> bool {
@@ -128,4 +136,25 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
             format!("journalctl -u {unit} -n 50"),
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Level;
+    use crate::data::release::{self, Allowed};
+
+    #[test]
+    fn postgresql_must_fit_the_line() {
+        let level = |version: &str, major| {
+            let version = version.parse().unwrap();
+            let release =
+                release::of(&version, Allowed { unsupported: true, unknown: true }).unwrap();
+            out_of_range(&release, major, "").map(|finding| finding.level)
+        };
+        assert_eq!(level("2026.8.3", 13), Some(Level::Fail));
+        assert_eq!(level("2026.8.3", 14), None);
+        assert_eq!(level("2026.8.3", 18), None);
+        assert_eq!(level("2026.8.3", 19), Some(Level::Warn));
+    }
 }

@@ -14,8 +14,8 @@ pub(super) fn caddy(context: &Context) -> Result<Finding> {
     let Some(version) = context.host.caddy_version()? else {
         return Ok(Finding::fail("Caddy is not installed", cure));
     };
-    if !at_least(&version, &[2, 5, 1]) {
-        return Ok(Finding::fail(format!("Caddy {version}; 2.5.1 or newer is needed"), cure));
+    if let Some(old) = too_old(&version, &cure) {
+        return Ok(old);
     }
     let unit = context.host.unit(Manager::System, caddy::UNIT)?;
     if unit.active != "active" {
@@ -34,6 +34,11 @@ pub(super) fn caddy(context: &Context) -> Result<Finding> {
         ));
     }
     Ok(Finding::ok(format!("Caddy {version}, running")))
+}
+
+fn too_old(version: &str, cure: &str) -> Option<Finding> {
+    let found = format!("Caddy {version}; 2.5.1 or newer is needed");
+    (!at_least(version, &[2, 5, 1])).then(|| Finding::fail(found, cure))
 }
 
 pub(super) fn caddy_config(context: &Context) -> Result<Finding> {
@@ -139,4 +144,19 @@ pub(super) fn firewall(context: &Context) -> Result<Finding> {
         format!("the firewall of this host seems to close port {}", closed.join(" and ")),
         "open them: firewall-cmd --permanent --add-service={http,https}, ufw allow 80,443/tcp, or a rule of nft",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Level;
+
+    #[test]
+    fn an_old_caddy_is_refused() {
+        let level = |version| too_old(version, "").map(|finding| finding.level);
+        assert_eq!(level("2.5.0"), Some(Level::Fail));
+        assert_eq!(level("1.0.5"), Some(Level::Fail));
+        assert_eq!(level("2.5.1"), None);
+        assert_eq!(level("2.11.4"), None);
+    }
 }

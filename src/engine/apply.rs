@@ -53,7 +53,10 @@ impl Hook for Log<'_, '_> {
 
     fn after(&mut self, change: &Shown) -> Result<()> {
         let id = self.step.id();
-        self.ledger.made(self.host, &id)?;
+        match change.kind {
+            Kind::Remove => self.ledger.gone(self.host, &id)?,
+            Kind::Create | Kind::Change | Kind::Run => self.ledger.made(self.host, &id)?,
+        }
         self.told.emit(&Event::Changed { id: id.to_string(), text: change.text.clone() });
         self.done.changes.push((id, change.text.clone()));
         Ok(())

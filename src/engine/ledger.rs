@@ -127,6 +127,17 @@ impl Ledger {
         }
     }
 
+    /// Writes down that it was removed: what appears there later is somebody else's.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn gone(&mut self, host: &Writer<'_>, id: &Id) -> Result<()> {
+        match self.written.claims.remove(id.as_str()) {
+            Some(_) => self.write(host),
+            None => Ok(()),
+        }
+    }
+
     fn write(&self, host: &Writer<'_>) -> Result<()> {
         let dir = Path::new(DIR);
         if host.stat(dir)?.is_none() {

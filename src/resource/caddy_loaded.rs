@@ -4,6 +4,8 @@ use crate::error::Result;
 use crate::event::Sink;
 use crate::facts::proxy::Proxy;
 use crate::host::{Reader, Writer};
+use crate::names::Domain;
+use crate::resource::caddyfile::serves;
 use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict};
 
 /// The running configuration is the written one.
@@ -13,6 +15,10 @@ pub struct CaddyLoaded {
     pub proxy: Proxy,
     /// The resource of our site's file.
     pub site: Id,
+    /// The public name.
+    pub domain: Domain,
+    /// Is our site to be served? If not, Caddy only has to forget it.
+    pub served: bool,
 }
 
 /// `systemctl reload caddy`
@@ -32,6 +38,12 @@ impl Resource for CaddyLoaded {
     }
 
     fn inspect(&self, host: &Reader) -> Result<Seen<bool>> {
+        if !self.served {
+            let written = host.caddy_adapt(&self.proxy.caddy)?;
+            let running = host.caddy_running(&written)?;
+            let name = self.domain.host();
+            return Ok(Seen::Now(!serves(&running, name) || serves(&written, name)));
+        }
         if host.stat(&self.proxy.site)?.is_none() {
             return Ok(Seen::After(self.site.clone()));
         }

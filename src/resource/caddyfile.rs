@@ -71,8 +71,13 @@ impl Caddyfile {
     }
 }
 
+/// The name of the host's Caddyfile as a resource.
+pub fn id_of(proxy: &Proxy) -> Id {
+    Id::new("caddyfile", proxy.caddy.caddyfile.display())
+}
+
 /// Does a configuration answer to this host name?
-fn serves(config: &Value, domain: &str) -> bool {
+pub fn serves(config: &Value, domain: &str) -> bool {
     match config {
         Value::Object(map) => map.iter().any(|(key, value)| {
             let named = key == "host"
@@ -89,7 +94,7 @@ impl Resource for Caddyfile {
     type Act = Insert;
 
     fn id(&self) -> Id {
-        Id::new("caddyfile", self.proxy.caddy.caddyfile.display())
+        id_of(&self.proxy)
     }
 
     fn aim(&self) -> String {

@@ -76,6 +76,11 @@ pub enum Demand {
 }
 
 impl Directory {
+    /// The name of the folder at this path as a resource.
+    pub fn id_of(path: &Path) -> Id {
+        Id::new("directory", path.display())
+    }
+
     /// A folder that must be exactly as wanted, whoever made it.
     pub fn new(path: &Path, wanted: Wanted, owner: Id) -> Self {
         Directory { path: path.to_owned(), wanted, owner, demand: Demand::Exact }
@@ -120,7 +125,7 @@ impl Resource for Directory {
     type Act = Act;
 
     fn id(&self) -> Id {
-        Id::new("directory", self.path.display())
+        Directory::id_of(&self.path)
     }
 
     fn aim(&self) -> String {

@@ -7,7 +7,7 @@ use crate::host::files::{FileNow, Perms, Put, sha256};
 use crate::host::{Reader, Writer};
 use crate::resource::directory::Wanted;
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict, quadlet, unified};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file.
@@ -59,14 +59,14 @@ pub enum Act {
 }
 
 /// Name under which a hand-edited file is kept.
-pub fn kept(path: &std::path::Path) -> PathBuf {
+pub fn kept(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".edited");
     name.into()
 }
 
 /// Was a file of ours edited by hand? And what to say of it.
-pub fn edit(path: &std::path::Path, now: &FileNow, mark: &Mark) -> (bool, String) {
+pub fn edit(path: &Path, now: &FileNow, mark: &Mark) -> (bool, String) {
     match mark.0.contains(&now.sha256()) {
         true => (false, String::new()),
         false => {
@@ -75,12 +75,19 @@ pub fn edit(path: &std::path::Path, now: &FileNow, mark: &Mark) -> (bool, String
     }
 }
 
+impl File {
+    /// The name of the file at this path as a resource.
+    pub fn id_of(path: &Path) -> Id {
+        Id::new("file", path.display())
+    }
+}
+
 impl Resource for File {
     type Found = Option<FileNow>;
     type Act = Act;
 
     fn id(&self) -> Id {
-        Id::new("file", self.path.display())
+        File::id_of(&self.path)
     }
 
     fn aim(&self) -> String {

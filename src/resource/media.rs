@@ -7,6 +7,7 @@ use crate::facts::Ids;
 use crate::host::accounts::Account;
 use crate::host::files::Meta;
 use crate::host::{Reader, Writer};
+use crate::resource::directory::Directory;
 use crate::resource::user::User;
 use crate::resource::{Id, Mark, Planned, Resource, Seen, Standing, Verdict};
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ impl Resource for Media {
     type Act = Make;
 
     fn id(&self) -> Id {
-        Id::new("directory", self.path.display())
+        Directory::id_of(&self.path)
     }
 
     fn aim(&self) -> String {

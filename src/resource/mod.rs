@@ -13,6 +13,7 @@ pub mod gone;
 pub mod handover;
 pub mod hba;
 pub mod image;
+pub mod import_gone;
 pub mod linger;
 pub mod media;
 pub mod membership;

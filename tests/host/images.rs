@@ -48,6 +48,17 @@ fn push(host: &Host, version: &str) {
     ));
 }
 
+/// A version that the registry has for another architecture alone.
+fn push_arm64(host: &Host) {
+    host.sh(&format!(
+        "mkdir -p /run/lab/none; tar -C /run/lab/none -cf /run/lab/none.tar .
+         podman import -q --arch arm64 --os linux /run/lab/none.tar arm64 >/dev/null
+         podman manifest create list containers-storage:localhost/arm64 >/dev/null
+         podman manifest push -q --all list docker://{REPOSITORY}:2026.8.6 >/dev/null
+         podman manifest rm list >/dev/null; podman rmi -af >/dev/null"
+    ));
+}
+
 /// Podman's own settings of the host count: a mirror of the usual registry, a proxy on the way.
 fn mirror_and_proxy(host: &Host, from: &dyn Fn(&[&str]) -> crate::lab::Answer) {
     let proxy = "/etc/containers/containers.conf.d/proxy.conf";
@@ -72,6 +83,7 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     let host = Host::boot("full");
     registry(&host);
     push(&host, "2026.8.3");
+    push_arm64(&host);
     let from = |more: &[&str]| {
         let args =
             ["install", "--yes", "--domain", DOMAIN, "--tls", "internal", "--deadline", "180"];
@@ -81,7 +93,9 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     from(&[]).exits(1).says("pulling localhost:5000").says("podman login");
     assert_eq!(host.podman("login -u lab -p lab-password localhost:5000").code, 0);
     host.sh("touch /run/lab/down; systemd-run --quiet --on-active=4 rm /run/lab/down");
-    from(&[]).exits(0).says("pull localhost:5000/goauthentik/server:2026.8.3");
+    let pulled = from(&["--json"]).exits(0).says("pull localhost:5000/goauthentik/server:2026.8.3");
+    let progress = format!(r#""event":"waiting","id":"{REPOSITORY}:2026.8.3","missing":"Copying"#);
+    assert!(pulled.out.contains(&progress), "no progress of the pull in {}", pulled.out);
     let head = "curl -sI -u lab:lab-password -H 'Accept: application/vnd.oci.image.manifest.v1+json' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'";
     let digest = host.sh(&format!(
         "{head} http://localhost:5000/v2/goauthentik/server/manifests/2026.8.3 | grep -i ^docker-content | grep -io 'sha256:[0-9a-f]*'"
@@ -95,6 +109,9 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     let running = || host.podman("ps --no-trunc --format '{{.ID}} {{.StartedAt}}'").exits(0).out;
     let before = running();
     from(&["--version", "2026.8.9"]).exits(1).says("manifest unknown").says("--version");
+    from(&["--version", "2026.8.6"])
+        .exits(1)
+        .says("choose a --version and --image that the registry has for amd64");
     host.sh("touch /run/lab/busy");
     from(&["--version", "2026.8.4"]).exits(1).says("the registry allows no more for now");
     host.sh("rm /run/lab/busy; systemctl stop docker-registry");

@@ -76,8 +76,11 @@ fn every_setting_is_honoured() {
         );
     }
     host.sh("PGPASSWORD=$(cat /var/lib/lab/odd) psql -X -h /run/postgresql -U sso_login -d sso_data -c 'SELECT 1'");
-    let pid = podman("inspect --format '{{.State.Pid}}' authentik-server").exits(0).out;
-    let env = host.sh(&format!("tr '\\0' '\\n' </proc/{}/environ", pid.trim()));
+    let environment = || {
+        let pid = podman("inspect --format '{{.State.Pid}}' authentik-server").exits(0).out;
+        host.sh(&format!("tr '\\0' '\\n' </proc/{}/environ", pid.trim()))
+    };
+    let env = environment();
     for line in [
         "AUTHENTIK_EMAIL__HOST=mail.lab.example",
         "AUTHENTIK_EMAIL__PORT=2525",
@@ -113,6 +116,14 @@ fn every_setting_is_honoured() {
         https://auth.lab.example:8443/if/flow/default-authentication-flow/";
     assert_eq!(host.sh(page), "200");
     host.tool(&["plan", "--exit-code"]).exits(0);
+
+    for (way, tls, ssl) in [("starttls", "true", "false"), ("none", "false", "false")] {
+        host.tool(&["install", "--yes", "--set", &format!("email.encryption={way}")]).exits(0);
+        let env = environment();
+        for line in [format!("USE_TLS={tls}"), format!("USE_SSL={ssl}")] {
+            assert!(env.contains(&format!("AUTHENTIK_EMAIL__{line}\n")), "{way}: {line} in\n{env}");
+        }
+    }
 
     // Handed in once: the files are not needed any more. Another one is taken over.
     host.sh("rm -r /root/given");
@@ -171,6 +182,33 @@ fn service_and_proxy_can_be_left_to_others() {
     assert_eq!(host.sh("ss -Hltn 'sport = :443'"), "");
 }
 
+/// What was put into a Caddy that somebody else looks after from now on is taken out of it again.
+#[test]
+fn a_site_is_withdrawn_and_comes_back() {
+    let host = Host::boot("full");
+    let caddyfile = || host.sh("cat /etc/caddy/Caddyfile; ls /etc/caddy");
+    let before = caddyfile();
+    let with = |pair: &str| {
+        host.install(&["--set", pair]).exits(0);
+        host.tool(&["plan", "--exit-code"]).exits(0);
+    };
+    let page = "curl -sk -o /dev/null -w '%{http_code}' --resolve auth.lab.example:443:127.0.0.1 \
+        https://auth.lab.example/if/flow/default-authentication-flow/ || true";
+    with("proxy.enabled=true");
+    assert_eq!(host.sh(page), "200");
+    with("proxy.enabled=false");
+    assert_eq!((caddyfile(), host.sh(page)), (before.clone(), "000".into()));
+    assert_eq!(host.sh("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/"), "200");
+    // What appears there now is not ours.
+    host.sh(
+        "mkdir /etc/caddy/authentik.d; echo '# mine' >/etc/caddy/authentik.d/authentik.caddyfile",
+    );
+    host.install(&["--set", "proxy.enabled=false"]).exits(0).says("nothing had to be changed");
+    host.sh("rm -r /etc/caddy/authentik.d");
+    with("proxy.enabled=true");
+    assert_eq!(host.sh(page), "200");
+}
+
 /// Another value would begin an empty authentik beside the old one.
 #[test]
 fn what_is_settled_is_not_left_behind() {
@@ -205,9 +243,17 @@ fn a_stopped_service_stays_stopped_and_starts_again() {
     .says("stop the pod");
     assert_eq!(host.sh("ss -Hltn 'sport = :9000'"), "");
     host.tool(&["plan", "--exit-code"]).exits(0);
-    host.power_cut();
-    host.sh("sleep 3; systemctl is-active user@$(id -u authentik)");
-    assert_eq!(host.sh("ss -Hltn 'sport = :9000'"), "");
+    let boots_without_it = || {
+        host.power_cut();
+        host.sh("sleep 3; systemctl is-active user@$(id -u authentik)");
+        assert_eq!(host.sh("ss -Hltn 'sport = :9000'"), "");
+    };
+    boots_without_it();
+    // Started now, and not at boot.
+    let started = ["install", "--yes", "--set", "service.started=true"];
+    host.tool(&started).exits(0);
+    host.wait_ready();
+    boots_without_it();
     host.tool(&[
         "install",
         "--yes",

@@ -1,0 +1,61 @@
+//! The Caddyfile imports nothing of ours any more; all other bytes are as they were before us.
+
+use crate::error::{Failure, Result};
+use crate::event::Sink;
+use crate::facts::proxy::Proxy;
+use crate::host::files::{FileNow, Put};
+use crate::host::{Reader, Writer};
+use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict, caddyfile, unified};
+use crate::text::block;
+
+/// Our marked block is out of the host's Caddyfile.
+#[derive(Debug)]
+pub struct ImportGone {
+    /// Caddy.
+    pub proxy: Proxy,
+}
+
+/// The file as it was when it was looked at.
+#[derive(Debug)]
+pub struct Remove(FileNow, String);
+
+impl Resource for ImportGone {
+    type Found = Option<FileNow>;
+    type Act = Remove;
+
+    fn id(&self) -> Id {
+        caddyfile::id_of(&self.proxy)
+    }
+
+    fn aim(&self) -> String {
+        format!("take our import out of {}", self.proxy.caddy.caddyfile.display())
+    }
+
+    fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
+        host.read(&self.proxy.caddy.caddyfile).map(Seen::Now)
+    }
+
+    fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Remove> {
+        // The marks say whose it is, also to a run that has lost the ledger.
+        let Some((file, text)) = found.as_ref().and_then(|file| Some((file, file.text().ok()?)))
+        else {
+            return Verdict::Converged;
+        };
+        if block::content(&text).is_none() {
+            return Verdict::Converged;
+        }
+        let rest = block::remove(&text);
+        let diff = unified(&self.proxy.caddy.caddyfile.display().to_string(), &text, &rest);
+        let act = Remove(file.clone(), rest);
+        Verdict::of(vec![Planned::remove(act, self.aim()).with_diff(diff)])
+    }
+
+    fn apply(&self, host: &Writer<'_>, Remove(old, rest): &Remove, _: &dyn Sink) -> Result<()> {
+        let path = &self.proxy.caddy.caddyfile;
+        host.put(path, rest.as_bytes(), old.meta.perms, Put::Replace)?;
+        host.caddy_adapt(&self.proxy.caddy).map(drop).map_err(|failure| {
+            Failure::new("changing", path.display(), failure.summary())
+                .next(format!("correct it, then: caddy adapt --config {}", path.display()))
+        })
+    }
+}
