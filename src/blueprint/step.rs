@@ -66,6 +66,8 @@ pub trait Step: Debug + Send + Sync {
     fn claim(&self) -> Option<Mark>;
     /// See [`Resource::renews_facts`].
     fn renews_facts(&self) -> bool;
+    /// See [`Resource::proves_itself`].
+    fn proves_itself(&self) -> bool;
     /// Looks, and says what differs.
     ///
     /// # Errors
@@ -99,6 +101,10 @@ impl<R: Resource> Step for R {
 
     fn renews_facts(&self) -> bool {
         Resource::renews_facts(self)
+    }
+
+    fn proves_itself(&self) -> bool {
+        Resource::proves_itself(self)
     }
 
     fn look(&self, host: &Reader, standing: &Standing) -> Result<Outlook> {

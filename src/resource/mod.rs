@@ -186,6 +186,11 @@ pub trait Resource: Debug + Send + Sync {
     fn renews_facts(&self) -> bool {
         false
     }
+
+    /// Does [`Resource::apply`] itself end only when a look says that it is so?
+    fn proves_itself(&self) -> bool {
+        false
+    }
     /// Looks at the host.
     ///
     /// # Errors

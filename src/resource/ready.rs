@@ -120,6 +120,10 @@ impl Resource for Ready {
         "wait until authentik answers".into()
     }
 
+    fn proves_itself(&self) -> bool {
+        true
+    }
+
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
         let workload = Id::new("workload", "authentik");
         let Some(account) = host.account(&self.user)? else { return Ok(Seen::After(workload)) };

@@ -67,6 +67,10 @@ impl Resource for Served {
         format!("ask for https://{}/ until it answers", self.domain)
     }
 
+    fn proves_itself(&self) -> bool {
+        true
+    }
+
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
         if host.stat(&self.proxy.site)?.is_none() {
             return Ok(Seen::After(self.site.clone()));
