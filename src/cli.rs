@@ -2,6 +2,7 @@
 
 use crate::blueprint::Phase;
 use crate::error::{Exit, Failure, Result};
+use crate::health::Group;
 use crate::names::{Domain, Email, ImageName, PgName, Version};
 use crate::settings::input::{DatabaseAuth, DatabaseInput, Input, ProxyInput, Tls, UserNamespace};
 use clap::{Args, Parser, Subcommand};
@@ -19,7 +20,8 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 a step failed, run again · 2 usage or settings, nothing touched · \
-3 host not fit, nothing touched · 4 changes pending (plan --exit-code) · 6 another run holds the \
+3 host not fit, nothing touched · 4 changes pending (plan --exit-code) · \
+5 not healthy (verify) · 6 another run holds the \
 lock · 130, 143 stopped by a signal";
 
 /// The verbs.
@@ -38,6 +40,11 @@ pub enum Verb {
         after_help = "Examples:\n  authentik-install install --domain auth.example.com --acme-email admin@example.com --yes\n  authentik-install install --domain auth.lan.internal --tls internal --yes"
     )]
     Install(Box<Install>),
+    /// Look whether the installation is healthy: for a person, monitoring and cron. Changes nothing.
+    #[command(
+        after_help = "Examples:\n  authentik-install verify\n  authentik-install verify --json\n  authentik-install verify --format nagios --deadline 20\n  authentik-install verify --format prometheus --output /var/lib/prometheus/node-exporter/authentik.prom\n\nExit codes: 0 healthy, warnings allowed · 5 not healthy · with --format nagios: 0 ok · 1 warning · 2 critical · 3 unknown"
+    )]
+    Verify(Box<Verify>),
     /// Get in as the administrator.
     #[command(subcommand)]
     Admin(Admin),
@@ -101,6 +108,65 @@ pub struct Install {
     /// No moving progress, also on a terminal.
     #[arg(long)]
     pub no_progress: bool,
+}
+
+/// The forms of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Human,
+    /// One JSON document.
+    Json,
+    /// For Nagios, Icinga, Checkmk and others that run Monitoring Plugins.
+    Nagios,
+    /// For the node exporter's textfile collector.
+    Prometheus,
+    /// The JSON Schema of --json.
+    Schema,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: ConfigArgs,
+    /// Print JSON: the same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// The form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Write it to this file, whole or not at all, instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Only these groups of checks.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUPS")]
+    pub only: Vec<Group>,
+    /// Leave out what takes long.
+    #[arg(long)]
+    pub quick: bool,
+    /// For a person: also what is as it should be.
+    #[arg(long)]
+    pub all: bool,
+    /// Longest time in seconds; what has not answered by then is unknown.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub deadline: u64,
+}
+
+impl Verify {
+    /// The form that was asked for.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// Where the settings of an installation are.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", env = "AUTHENTIK_INSTALL_CONFIG", default_value = SETTINGS_PATH)]
+    pub config: PathBuf,
 }
 
 /// `admin`

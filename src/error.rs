@@ -21,6 +21,8 @@ pub enum Exit {
     Unfit = 3,
     /// `plan --exit-code`: changes are pending.
     Pending = 4,
+    /// `verify`: something failed, or could not be looked at.
+    Unhealthy = 5,
     /// Another run holds the lock.
     Locked = 6,
     /// Ended by SIGINT.

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod facts;
+pub mod health;
 pub mod host;
 pub mod names;
 pub mod resource;

@@ -31,18 +31,24 @@ fn run(cli: &Cli) -> Result<Exit> {
     let interrupt = Interrupt::listen(runtime.handle())?;
     let (as_json, progress) = match &cli.verb {
         Verb::Install(args) => (args.json && !args.dry_run, !args.no_progress && !args.dry_run),
-        Verb::Check(_) | Verb::Plan(_) | Verb::Admin(_) | Verb::Settings(_) => (false, false),
+        Verb::Check(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Admin(_) | Verb::Settings(_) => {
+            (false, false)
+        }
     };
     let sink = ui::sink(as_json, progress);
     let host = Reader::new(runtime.handle().clone(), interrupt);
     let world = World { host, told: sink.as_ref(), output: &Stdout };
-    match &cli.verb {
+    let ended = match &cli.verb {
         Verb::Check(args) => verbs::check::run(&world, args),
         Verb::Plan(args) => verbs::plan::run(&world, args),
         Verb::Install(args) => verbs::install::run(&world, args),
+        Verb::Verify(args) => verbs::verify::run(&world, args),
         Verb::Admin(Admin::Link(args)) => verbs::admin::print_link(&world, args),
         Verb::Settings(SettingsVerb::Init(args)) => verbs::settings::init(&world, args),
         Verb::Settings(SettingsVerb::Show(args)) => verbs::settings::show(&world, args),
         Verb::Settings(SettingsVerb::Check(args)) => verbs::settings::check(&world, args),
-    }
+    };
+    // What hangs is left behind: its answer is not waited for any more.
+    runtime.shutdown_background();
+    ended
 }

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["resource"],
     &["blueprint"],
     &["engine", "checks"],
+    &["health"],
     &["ui"],
     &["cli"],
     &["verbs"],

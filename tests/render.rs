@@ -31,6 +31,7 @@ fn facts() -> Facts {
             socket_dir: "/run/postgresql".into(),
             port: 5432,
             version: 170_012,
+            data_dir: "/var/lib/postgresql/17/main".into(),
             hba_file: "/etc/postgresql/17/main/pg_hba.conf".into(),
             unit: Some("postgresql@17-main.service".into()),
             standby: false,

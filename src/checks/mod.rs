@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Fit.
@@ -61,22 +61,29 @@ pub struct Report {
 }
 
 /// What a check finds when it could look.
-struct Finding {
-    level: Level,
-    found: String,
-    cure: Option<String>,
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// How it ended.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// The command that cures it.
+    pub cure: Option<String>,
 }
 
 impl Finding {
-    fn ok(found: impl Into<String>) -> Self {
+    /// Fit.
+    pub fn ok(found: impl Into<String>) -> Self {
         Finding { level: Level::Ok, found: found.into(), cure: None }
     }
 
-    fn warn(found: impl Into<String>, cure: impl Into<String>) -> Self {
+    /// Works, and should be better.
+    pub fn warn(found: impl Into<String>, cure: impl Into<String>) -> Self {
         Finding { level: Level::Warn, found: found.into(), cure: Some(cure.into()) }
     }
 
-    fn fail(found: impl Into<String>, cure: impl Into<String>) -> Self {
+    /// Not fit.
+    pub fn fail(found: impl Into<String>, cure: impl Into<String>) -> Self {
         Finding { level: Level::Fail, found: found.into(), cure: Some(cure.into()) }
     }
 }
@@ -187,12 +194,21 @@ const CHECKS: &[Check] = &[
 /// # Errors
 /// If an embedded table is broken.
 pub fn run(host: &Reader, subject: Subject) -> Result<Report> {
+    run_only(host, subject, |_| true)
+}
+
+/// Runs the checks of the table whose names are picked.
+///
+/// # Errors
+/// If an embedded table is broken.
+pub fn run_only(host: &Reader, subject: Subject, pick: impl Fn(&str) -> bool) -> Result<Report> {
     let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let distro = distro::of(&os_release)?;
     let context = Arc::new(Context { host: host.clone(), distro, subject });
     let rows = host.runtime().block_on(async {
         let started: Vec<_> = CHECKS
             .iter()
+            .filter(|check| pick(check.id))
             .map(|check| {
                 let context = Arc::clone(&context);
                 let work = tokio::task::spawn_blocking(move || {

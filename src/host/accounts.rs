@@ -119,6 +119,16 @@ impl Reader {
         Ok(text.as_deref().map(parse_subids).unwrap_or_default())
     }
 
+    /// The day on which an account ends, in days since 1970, if it does.
+    ///
+    /// # Errors
+    /// If the user database cannot be asked.
+    pub fn account_ends(&self, name: &str) -> Result<Option<i64>> {
+        let output =
+            Cmd::new("getent").args(["shadow", name]).asks(About::Accounts).output(self)?;
+        Ok(output.out.split(':').nth(7).and_then(|day| day.trim().parse().ok()))
+    }
+
     /// The groups that a running process has, or `None` if it is gone.
     pub fn process_groups(&self, pid: u32) -> Option<Vec<u32>> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

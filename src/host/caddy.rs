@@ -105,7 +105,7 @@ impl Reader {
         let Some(port) = port.filter(|_| !listen.starts_with("unix/")) else {
             return Err(fail("only an admin endpoint on a local TCP port is used".into()));
         };
-        let answer = super::http::Client::local(port).get("/config/").map_err(fail)?;
+        let answer = super::http::Client::local(self, port).get("/config/").map_err(fail)?;
         serde_json::from_str(&answer.body).map_err(|error| fail(error.to_string()))
     }
 

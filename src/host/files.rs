@@ -202,6 +202,32 @@ impl Reader {
     }
 }
 
+/// Writes a file for others to read, whole or not at all. It is no part of the installation, so no
+/// lock is needed. In a folder of another user it is written as that user.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn publish(host: &Reader, path: &Path, text: &str) -> Result<()> {
+    let (parent, _) = split(path)?;
+    let owner = match host.stat(parent)? {
+        Some(meta) => meta.perms.uid,
+        None => {
+            return Err(
+                failure("writing", path, Errno::NOENT).next(format!("mkdir {}", parent.display()))
+            );
+        }
+    };
+    let put = |uid, gid, trust| {
+        put_at(path, text.as_bytes(), Perms { uid, gid, mode: 0o644 }, Put::Replace, trust)
+    };
+    match host.account(&owner.to_string())? {
+        Some(account) if owner != 0 => {
+            as_user(&account, || put(account.uid, account.gid, Trust::Anybody))
+        }
+        _ => put(0, 0, Trust::RootOnly),
+    }
+}
+
 impl Writer<'_> {
     /// Creates a folder. It appears with its final owner and mode, or not at all... except that a
     /// kill between the two leaves it root's and closed, which the next run mends.

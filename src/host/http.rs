@@ -1,9 +1,11 @@
 //! HTTP as a client: to the server on 127.0.0.1, and through the proxy by its public name.
 
 use crate::error::{Failure, Result};
+use crate::host::Reader;
 use crate::names::Domain;
 use crate::secret::Secret;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +20,22 @@ use ureq::{Agent, config::Config};
 pub struct Answer {
     /// Status code.
     pub status: u16,
-    /// Header `X-Powered-By`, which authentik's server sets and its worker does not.
-    pub powered_by: Option<String>,
+    /// All headers, names in lower case; values that are not text are left out.
+    pub headers: BTreeMap<String, String>,
     /// The body, cut at 1 MiB.
     pub body: String,
+}
+
+impl Answer {
+    /// Does it come from authentik's server? Its worker, which listens beside it, sets no such header.
+    pub fn is_authentiks(&self) -> bool {
+        self.headers.contains_key("x-powered-by")
+    }
+
+    /// The value of a header, empty if it has none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
 }
 
 /// Whose certificates are good.
@@ -62,9 +76,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Client {
     /// Plain HTTP to a port on 127.0.0.1.
-    pub fn local(port: u16) -> Self {
+    pub fn local(host: &Reader, port: u16) -> Self {
         let config = Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(host.patience(TIMEOUT)))
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(5)
@@ -73,11 +87,26 @@ impl Client {
         Client { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
     }
 
+    /// Plain HTTP to port 80 of this machine, by the public name.
+    pub fn plain(host: &Reader, domain: &Domain) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(host.patience(TIMEOUT)))
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build();
+        let address = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let here = Fixed(SocketAddr::new(address, 80));
+        let agent = Agent::with_parts(config, DefaultConnector::default(), here);
+        Client { agent, base: format!("http://{}", domain.host()) }
+    }
+
     /// HTTPS to this machine by the public name.
     ///
     /// # Errors
     /// If the root is not a certificate.
-    pub fn public(domain: &Domain, trust: &Trust) -> Result<Self> {
+    pub fn public(host: &Reader, domain: &Domain, trust: &Trust) -> Result<Self> {
         let tls = TlsConfig::builder();
         let tls = match trust {
             Trust::Public => tls.root_certs(RootCerts::WebPki),
@@ -90,7 +119,7 @@ impl Client {
             }
         };
         let config = Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(host.patience(TIMEOUT)))
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
@@ -98,8 +127,8 @@ impl Client {
             .tls_config(tls.build())
             .build();
         // A name is asked for here whatever it resolves to; an address is this machine's own.
-        let host = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let here = Fixed(SocketAddr::new(host, domain.port()));
+        let address = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let here = Fixed(SocketAddr::new(address, domain.port()));
         let agent = Agent::with_parts(config, DefaultConnector::default(), here);
         Ok(Client { agent, base: format!("https://{domain}") })
     }
@@ -172,13 +201,15 @@ impl Client {
 }
 
 fn read(mut answer: ureq::http::Response<ureq::Body>) -> std::result::Result<Answer, String> {
-    let header = |name: &str| {
-        answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    };
-    let powered_by = header("x-powered-by");
+    let text = |value: &ureq::http::HeaderValue| value.to_str().ok().map(str::to_owned);
+    let headers: BTreeMap<String, String> = answer
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)))
+        .collect();
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(1 << 20).read_to_string();
-    Ok(Answer { status, powered_by, body: body.map_err(|error| error.to_string())? })
+    Ok(Answer { status, headers, body: body.map_err(|error| error.to_string())? })
 }
 
 fn challenge(answer: &Answer) -> std::result::Result<Value, String> {

@@ -14,10 +14,12 @@ mod memo;
 mod openat;
 pub mod podman;
 pub mod postgres;
+pub mod process;
 pub mod programs;
 pub mod run;
 pub mod scram;
 pub mod systemd;
+pub mod tls;
 pub mod valkey;
 
 use crate::error::{Failure, Result};
@@ -27,6 +29,7 @@ use memo::{About, Memo};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Looks at the host. Nothing reachable from here changes it.
@@ -35,12 +38,26 @@ pub struct Reader {
     runtime: Handle,
     interrupt: Interrupt,
     memo: Arc<Memo>,
+    until: Option<Instant>,
 }
 
 impl Reader {
     /// A reader whose processes live on `runtime` and end early when `interrupt` is raised.
     pub fn new(runtime: Handle, interrupt: Interrupt) -> Self {
-        Reader { runtime, interrupt, memo: Arc::default() }
+        Reader { runtime, interrupt, memo: Arc::default(), until: None }
+    }
+
+    /// The same reader, whose every question has to be answered within this time from now on.
+    pub fn within(&self, time: Duration) -> Self {
+        Reader { until: Some(Instant::now() + time), ..self.clone() }
+    }
+
+    /// How long a question may take that may usually take as long as `usual`.
+    pub(in crate::host) fn patience(&self, usual: Duration) -> Duration {
+        self.until.map_or(usual, |until| {
+            let left = until.saturating_duration_since(Instant::now());
+            usual.min(left).max(Duration::from_millis(1))
+        })
     }
 
     /// Has the user asked to stop?
@@ -78,13 +95,13 @@ impl Reader {
     ///
     /// # Errors
     /// If the user asked to stop.
-    pub fn pause(&self, time: std::time::Duration) -> Result<()> {
+    pub fn pause(&self, time: Duration) -> Result<()> {
         // Time alone makes no users and writes no Caddyfile.
         self.memo.forget_all_about(&[About::Units, About::Containers, About::Database]);
-        let until = std::time::Instant::now() + time;
-        while std::time::Instant::now() < until {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
             self.check_interrupt()?;
-            std::thread::sleep(time.min(std::time::Duration::from_millis(100)));
+            std::thread::sleep(time.min(Duration::from_millis(100)));
         }
         Ok(())
     }

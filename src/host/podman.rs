@@ -57,6 +57,9 @@ pub struct Container {
     /// Start, in seconds since 1970 (UTC).
     #[serde(rename = "StartedAt", default)]
     pub started_at: i64,
+    /// Its first process, on this host; 0 if it does not run.
+    #[serde(rename = "Pid", default)]
+    pub pid: u32,
     /// Text such as `Up 2 minutes (healthy)`.
     #[serde(rename = "Status", default)]
     pub status: String,

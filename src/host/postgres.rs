@@ -1,13 +1,15 @@
 //! The host's PostgreSQL: asked as its administrator through `psql`, and logged in to as the role
 //! itself over the socket.
 
-use crate::error::{Failure, Result};
+use crate::error::{Cause, Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::memo::About;
 use crate::host::openat::as_user;
 use crate::host::run::{Cmd, Output, find};
 use crate::host::{Reader, Writer};
 use crate::secret::Secret;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::os::unix::net::UnixStream;
@@ -28,6 +30,8 @@ pub struct Server {
     pub version: u32,
     /// Its pg_hba.conf.
     pub hba_file: PathBuf,
+    /// Its folder.
+    pub data_dir: PathBuf,
     /// The systemd unit of the instance.
     pub unit: Option<String>,
     /// Is it a standby, which takes no changes?
@@ -45,6 +49,7 @@ impl Server {
 struct Answer {
     version: u32,
     hba_file: PathBuf,
+    data_dir: PathBuf,
     pid: u32,
     standby: bool,
 }
@@ -135,18 +140,28 @@ impl Reader {
         let Some(owner) = owner.map(|uid| self.account(&uid)).transpose()?.flatten() else {
             return Err(Failure::new("looking for the owner of", path.display(), "it has none"));
         };
-        let (unit, hba_file) = (None, PathBuf::new());
-        let unknown =
-            Server { owner, socket_dir, port, version: 0, hba_file, unit, standby: false };
+        let (unit, hba_file, data_dir) = (None, PathBuf::new(), PathBuf::new());
+        let unknown = Server {
+            owner,
+            socket_dir,
+            port,
+            version: 0,
+            hba_file,
+            data_dir,
+            unit,
+            standby: false,
+        };
         let sql = "SELECT json_build_object(
             'version', current_setting('server_version_num')::int,
             'hba_file', current_setting('hba_file'),
+            'data_dir', current_setting('data_directory'),
             'pid', split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int,
             'standby', pg_is_in_recovery())";
         let answer: Option<Answer> = self.query(&unknown, "postgres", sql)?;
         Ok(answer.map(|answer| Server {
             version: answer.version,
             hba_file: answer.hba_file,
+            data_dir: answer.data_dir,
             unit: self.unit_of_process(answer.pid),
             standby: answer.standby,
             ..unknown
@@ -193,9 +208,10 @@ impl Reader {
                 .next("is PostgreSQL running? systemctl list-units 'postgresql*'")
         };
         let stream = as_user(&server.owner, || {
-            let stream = UnixStream::connect(&path).map_err(|error| fail(error.to_string()))?;
-            stream.set_nonblocking(true).map_err(|error| fail(error.to_string()))?;
-            Ok(stream)
+            connect(&path).map_err(|errno| match errno {
+                Errno::AGAIN => fail("it takes no more connections, or does not run on".into()),
+                errno => fail(errno.to_string()),
+            })
         })?;
         let mut config = tokio_postgres::Config::new();
         config.dbname(database).user(&server.owner.name).application_name("authentik-install");
@@ -216,10 +232,10 @@ impl Reader {
             });
             Ok(first.unwrap_or_default().to_owned())
         };
-        let limit = Duration::from_secs(30);
+        let limit = self.patience(Duration::from_secs(30));
         self.runtime()
             .block_on(async { tokio::time::timeout(limit, work).await })
-            .unwrap_or_else(|_| Err(fail(format!("no answer within {} s", limit.as_secs()))))
+            .unwrap_or_else(|_| Err(fail(Cause::Deadline(limit).to_string())))
     }
 
     /// Logs in as a role over the socket, as authentik will.
@@ -233,6 +249,7 @@ impl Reader {
             .password(password.expose())
             .application_name("authentik-install")
             .connect_timeout(Duration::from_secs(10));
+        let limit = self.patience(Duration::from_secs(15));
         let attempt = async {
             let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
             let driver = tokio::spawn(connection);
@@ -241,15 +258,20 @@ impl Reader {
             driver.abort();
             answer
         };
-        match self
-            .runtime
-            .block_on(async { tokio::time::timeout(Duration::from_secs(15), attempt).await })
-        {
+        match self.runtime.block_on(async { tokio::time::timeout(limit, attempt).await }) {
             Ok(Ok(_)) => Login::Accepted,
             Ok(Err(error)) => Login::Refused(in_words(&error)),
-            Err(_) => Login::Refused("no answer within 15 s".into()),
+            Err(_) => Login::Refused(Cause::Deadline(limit).to_string()),
         }
     }
+}
+
+// Never waits: a server that is stopped would let the queue of its socket run full.
+fn connect(path: &Path) -> rustix::io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+    Ok(fd.into())
 }
 
 impl Reader {

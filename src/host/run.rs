@@ -254,7 +254,7 @@ impl Cmd {
         tracing::debug!(program = %self.program, args = ?self.args, "run");
         let started = Instant::now();
         let mut command = self.command(&path);
-        let (bytes, deadline) = (self.input, self.deadline);
+        let (bytes, deadline) = (self.input, host.patience(self.deadline));
         let bytes = match bytes {
             Input::Nothing => {
                 command.stdin(Stdio::null());

@@ -33,6 +33,8 @@ pub struct Unit {
     pub main_pid: u32,
     /// `NRestarts`.
     pub restarts: u32,
+    /// `ControlGroup`, below /sys/fs/cgroup; empty if nothing of it runs.
+    pub control_group: String,
     /// `ExecStart`, as the manager has read it.
     pub exec_start: String,
 }
@@ -68,8 +70,7 @@ impl Reader {
     /// # Errors
     /// If the manager cannot be asked.
     pub fn units(&self, manager: Manager<'_>, names: &[&str]) -> Result<BTreeMap<String, Unit>> {
-        let properties =
-            "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ExecStart";
+        let properties = "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ControlGroup,ExecStart";
         let args = ["show", "-p", properties];
         let text = manager
             .systemctl()
@@ -182,6 +183,7 @@ fn unit(values: &BTreeMap<String, String>) -> Unit {
         stale: text("NeedDaemonReload") == "yes",
         main_pid: text("MainPID").parse().unwrap_or(0),
         restarts: text("NRestarts").parse().unwrap_or(0),
+        control_group: text("ControlGroup"),
         exec_start: text("ExecStart"),
     }
 }

@@ -46,7 +46,7 @@ impl Admin {
         let mut why = "authentik has no administrator yet".to_owned();
         while started.elapsed() < limit {
             if has_admin(host, &self.server, &self.database)? {
-                match Client::local(self.port).sign_in(FLOW, ADMIN, &password) {
+                match Client::local(host, self.port).sign_in(FLOW, ADMIN, &password) {
                     Ok(()) => return Ok(()),
                     Err(refusal) => why = refusal,
                 }

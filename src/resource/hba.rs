@@ -301,6 +301,7 @@ mod tests {
                 socket_dir: "/run/postgresql".into(),
                 port: 5432,
                 version: 170_012,
+                data_dir: "/var/lib/postgresql/17/main".into(),
                 hba_file: "/h".into(),
                 unit: None,
                 standby: false,

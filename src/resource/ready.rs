@@ -50,9 +50,9 @@ const WORKER: &str = "authentik-worker";
 impl Ready {
     fn missing(&self, host: &Reader, account: &Account) -> Result<Option<Missing>> {
         let lacks = |container, what: String| Ok(Some(Missing { container, what }));
-        let client = Client::local(self.port);
+        let client = Client::local(host, self.port);
         match client.get("/-/health/ready/") {
-            Ok(answer) if answer.status == 200 && answer.powered_by.is_some() => {}
+            Ok(answer) if answer.status == 200 && answer.is_authentiks() => {}
             Ok(answer) if answer.status == 200 => {
                 return lacks(
                     SERVER,

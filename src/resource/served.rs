@@ -42,7 +42,7 @@ impl Served {
                 None => return Ok(Some("Caddy has not made its own authority yet".into())),
             },
         };
-        let client = Client::public(&self.domain, &trust)?;
+        let client = Client::public(host, &self.domain, &trust)?;
         Ok(match client.get(&format!("/if/flow/{FLOW}/")) {
             Err(why) => Some(why),
             Ok(answer) if answer.status != 200 => Some(format!("status {}", answer.status)),

@@ -267,6 +267,7 @@ mod tests {
             labels: Some(labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
             state: "running".into(),
             started_at: 1000,
+            pid: 0,
             status: String::new(),
         }
     }

@@ -5,6 +5,7 @@ pub mod human;
 pub mod journal;
 pub mod json;
 pub mod plain;
+pub mod verify;
 
 use crate::event::Sink;
 use std::io::{IsTerminal, Write};

@@ -6,11 +6,8 @@ use crate::error::{Exit, Failure, Result};
 use crate::host::Writer;
 use crate::host::lock::Lock;
 use crate::resource::admin::ADMIN;
-use crate::settings::Input;
 use crate::settings::Settings;
-use crate::settings::resolve::OneTime;
-use crate::verbs::{World, from_file};
-use std::time::Duration;
+use crate::verbs::{World, stored};
 
 const WORKER: &str = "authentik-worker";
 // Where the line knows years alone it is good for one; it is still good once only.
@@ -26,14 +23,7 @@ fn life(unit: LifeUnit) -> &'static str {
 /// # Errors
 /// If authentik is not installed or does not run.
 pub fn print_link(world: &World<'_>, args: &Link) -> Result<Exit> {
-    let file = from_file(&world.host, &args.config)?;
-    let once = OneTime {
-        settings_path: args.config.clone(),
-        image_archive: None,
-        admin_password: None,
-        deadline: Duration::from_secs(60),
-    };
-    let settings = Settings::resolve(Input::default(), (file.0, &file.1), once)?;
+    let settings = stored(&world.host, &args.config)?;
     let lock = Lock::take()?;
     let link = link(&Writer::new(world.host.clone(), &lock), &settings)?;
     world.output.result(&link);

@@ -6,6 +6,7 @@ pub mod install;
 pub mod plan;
 mod secrets;
 pub mod settings;
+pub mod verify;
 
 use crate::cli::SettingsArgs;
 use crate::error::{Exit, Failure, Result};
@@ -46,6 +47,21 @@ fn resolved(host: &Reader, args: &SettingsArgs) -> Result<Settings> {
     let mut settings = Settings::resolve(args.input()?, (file.0, &file.1), once)?;
     settings.given = secrets::given(host, &settings, args)?;
     Ok(settings)
+}
+
+/// The settings of the installation that is here, as its file has them.
+///
+/// # Errors
+/// With [`Exit::Usage`] if a value is missing or wrong.
+fn stored(host: &Reader, path: &Path) -> Result<Settings> {
+    let file = from_file(host, path)?;
+    let once = OneTime {
+        settings_path: path.to_owned(),
+        image_archive: None,
+        admin_password: None,
+        deadline: Duration::from_secs(60),
+    };
+    Settings::resolve(Input::default(), (file.0, &file.1), once)
 }
 
 // The settings file and its text; a host without one has an empty one.

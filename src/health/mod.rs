@@ -1,0 +1,175 @@
+//! Is the installation healthy? A table of checks and every resource of the blueprint, all looked at
+//! in parallel, each with a deadline.
+//!
+//! A check that could not look is not a check that failed: the first is `unknown`, with the reason.
+
+mod accounts;
+mod database;
+mod files;
+mod machine;
+mod report;
+mod resources;
+mod table;
+mod web;
+mod workload;
+
+pub use report::{Group, Measure, Options, Report, Row, Severity};
+
+use crate::checks::{self, Finding, Subject};
+use crate::error::{Failure, Result};
+use crate::facts::Facts;
+use crate::host::Reader;
+use crate::host::accounts::Account;
+use crate::host::postgres::Server;
+use crate::settings::Settings;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What every check can use.
+struct Context {
+    host: Reader,
+    settings: Settings,
+    facts: OnceLock<std::result::Result<Facts, String>>,
+    measures: Mutex<Vec<Measure>>,
+}
+
+impl Context {
+    // Waits until they are gathered: most checks need them, and none needs them at once.
+    fn facts(&self) -> Result<&Facts> {
+        let facts = self.facts.wait().as_ref();
+        facts.map_err(|why| Failure::new("looking at", "this host", why.as_str()))
+    }
+
+    fn account(&self) -> Result<Account> {
+        let user = self.settings.user.as_str();
+        self.host.account(user)?.ok_or_else(|| {
+            Failure::new("looking for the user", user, "there is none")
+                .next("authentik-install install")
+        })
+    }
+
+    fn server(&self) -> Result<&Server> {
+        let facts = &self.facts()?.postgres;
+        facts.known().ok_or_else(|| {
+            let why = match facts {
+                crate::facts::Fact::Unknown(why) => why.lines().next().unwrap_or_default(),
+                _ => "it is not installed or does not run",
+            };
+            Failure::new("looking for", "PostgreSQL", why)
+                .next("systemctl list-units 'postgresql*'")
+        })
+    }
+
+    fn measure(&self, measure: Measure) {
+        self.measures.lock().unwrap_or_else(PoisonError::into_inner).push(measure);
+    }
+}
+
+/// One thing to look at.
+struct Check {
+    id: &'static str,
+    group: Group,
+    severity: Severity,
+    /// What an `ok` proves.
+    proves: &'static str,
+    /// Left out by `--quick`.
+    slow: bool,
+    run: fn(&Context) -> Result<Finding>,
+}
+
+/// A look that was started: who it is, and what came of it.
+struct Started {
+    row: Row,
+    task: tokio::task::JoinHandle<(Result<Finding>, Duration)>,
+}
+
+/// Looks at everything that is asked for. It ends by the deadline, whatever hangs.
+///
+/// # Errors
+/// If an embedded table is broken.
+pub fn run(host: &Reader, settings: &Settings, options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    // What hangs is to be named by the one who asked it, before the whole is given up.
+    let context = Arc::new(Context {
+        host: host.within(options.deadline * 4 / 5),
+        settings: settings.clone(),
+        facts: OnceLock::new(),
+        measures: Mutex::default(),
+    });
+    let rows = host.runtime().block_on(async {
+        let gathered = gather(&context, options.deadline / 2);
+        let mut started: Vec<Started> = table::CHECKS
+            .iter()
+            .filter(|check| options.wants(check.group) && !(options.quick && check.slow))
+            .map(|check| start(&context, check))
+            .collect();
+        let fitness = options.wants(Group::Host).then(|| fitness(&context, options));
+        let _ = gathered.await;
+        started.extend(resources::start(&context, options));
+        let mut rows = Vec::new();
+        for Started { mut row, task } in started {
+            let left = options.deadline.saturating_sub(begun.elapsed());
+            let ended = tokio::time::timeout(left.max(Duration::from_millis(1)), task).await;
+            row.ended(match ended {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(_)) => (Err(lost(&row, "the look ended early")), begun.elapsed()),
+                Err(_) => {
+                    let why = format!("no answer within {} s", options.deadline.as_secs());
+                    (Err(lost(&row, &why)), options.deadline)
+                }
+            });
+            rows.push(row);
+        }
+        if let Some(fitness) = fitness {
+            let left = options.deadline.saturating_sub(begun.elapsed());
+            let ended = tokio::time::timeout(left.max(Duration::from_millis(1)), fitness).await;
+            rows.extend(ended.ok().and_then(std::result::Result::ok).unwrap_or_default());
+        }
+        rows
+    });
+    let measures = context.measures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Report::of(settings, rows, measures, begun.elapsed()))
+}
+
+fn lost(row: &Row, why: &str) -> Failure {
+    Failure::new("looking at", &row.id, why)
+}
+
+fn start(context: &Arc<Context>, check: &'static Check) -> Started {
+    let own = Arc::clone(context);
+    let task = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        ((check.run)(&own), begun.elapsed())
+    });
+    let Check { id, group, severity, proves, .. } = check;
+    Started { row: Row::new(*id, *group, *severity, *proves), task }
+}
+
+// The facts are set whatever happens: everybody waits for them.
+async fn gather(context: &Arc<Context>, limit: Duration) {
+    let own = Arc::clone(context);
+    let asked = tokio::task::spawn_blocking(move || {
+        let facts = Facts::gather(&own.host.within(limit * 4 / 5), &own.settings);
+        let _ = own.facts.set(facts.map_err(|failure| failure.summary()));
+    });
+    if tokio::time::timeout(limit, asked).await.is_err() {
+        let why = format!("no answer within {} s", limit.as_secs());
+        let _ = context.facts.set(Err(why));
+    }
+}
+
+/// The checks of `check` that can change their mind after an installation.
+const FITNESS: &[&str] = &["clock", "memory", "user-namespaces", "rootless-helpers", "stray-units"];
+const FITNESS_SLOW: &[&str] = &["session", "subordinate-ids", "image-policy", "keyring", "domain"];
+
+fn fitness(context: &Arc<Context>, options: &Options) -> tokio::task::JoinHandle<Vec<Row>> {
+    let own = Arc::clone(context);
+    let quick = options.quick;
+    tokio::task::spawn_blocking(move || {
+        let pick = |id: &str| FITNESS.contains(&id) || (!quick && FITNESS_SLOW.contains(&id));
+        match checks::run_only(&own.host, Subject::of(&own.settings), pick) {
+            Ok(report) => report.checks.into_iter().map(Row::from).collect(),
+            Err(_) => Vec::new(),
+        }
+    })
+}

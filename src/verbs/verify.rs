@@ -1,0 +1,77 @@
+//! `verify`: is the installation healthy?
+
+use crate::checks::Level;
+use crate::cli::{Format, Verify};
+use crate::data::embedded;
+use crate::error::{Exit, Failure, Result};
+use crate::health::{self, Options, Report};
+use crate::host::files;
+use crate::settings::Settings;
+use crate::ui::{json, verify};
+use crate::verbs::{self, World};
+use std::time::Duration;
+
+/// Looks, and tells in the form that was asked for.
+///
+/// # Errors
+/// If nothing is installed here, the settings are wrong, or the output file cannot be written.
+pub fn run(world: &World<'_>, args: &Verify) -> Result<Exit> {
+    match (look(world, args), args.format()) {
+        // Whoever reads only the first line and the exit code is told there.
+        (Err(failure), Format::Nagios) => {
+            world.output.result(&format!("AUTHENTIK UNKNOWN - {}", failure.summary()));
+            Ok(Exit::Unfit)
+        }
+        (ended, _) => ended,
+    }
+}
+
+fn look(world: &World<'_>, args: &Verify) -> Result<Exit> {
+    if args.format() == Format::Schema {
+        world.output.result(&embedded::text("schemas/verify.json")?);
+        return Ok(Exit::Done);
+    }
+    let settings = installed(world, args)?;
+    let options = Options {
+        only: args.only.clone(),
+        quick: args.quick,
+        deadline: Duration::from_secs(args.deadline),
+    };
+    let report = health::run(&world.host, &settings, &options)?;
+    let text = match args.format() {
+        Format::Human => verify::human(&report, args.all),
+        Format::Json => json::pretty(&report)?,
+        Format::Nagios => verify::nagios(&report),
+        Format::Prometheus => verify::prometheus(&report),
+        Format::Schema => String::new(),
+    };
+    match &args.output {
+        Some(path) => files::publish(&world.host, path, &text)?,
+        None => world.output.result(&text),
+    }
+    Ok(exit(&report, args.format()))
+}
+
+fn installed(world: &World<'_>, args: &Verify) -> Result<Settings> {
+    if world.host.read(&args.settings.config)?.is_none() {
+        return Err(Failure::new(
+            "looking for",
+            args.settings.config.display(),
+            "nothing is installed here",
+        )
+        .next("authentik-install install --domain auth.example.com")
+        .exit(Exit::Unfit));
+    }
+    verbs::stored(&world.host, &args.settings.config)
+}
+
+fn exit(report: &Report, format: Format) -> Exit {
+    match (format, report.level) {
+        // The numbers of the Monitoring Plugins: 0, 1, 2, 3.
+        (Format::Nagios, Level::Warn) => Exit::Failed,
+        (Format::Nagios, Level::Fail) => Exit::Usage,
+        (Format::Nagios, Level::Unknown) => Exit::Unfit,
+        (_, Level::Fail | Level::Unknown) => Exit::Unhealthy,
+        (_, Level::Ok | Level::Warn) => Exit::Done,
+    }
+}
