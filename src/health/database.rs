@@ -108,14 +108,17 @@ pub(super) fn schema(context: &Context) -> Result<Finding> {
 }
 
 pub(super) fn encoding(context: &Context) -> Result<Finding> {
-    let encoding = context.database()?.encoding;
-    Ok(match encoding.as_str() {
+    Ok(judge_encoding(context.database()?.encoding))
+}
+
+fn judge_encoding(encoding: String) -> Finding {
+    match encoding.as_str() {
         "UTF8" => Finding::ok(encoding),
         _ => Finding::fail(
             format!("the database keeps {encoding}; authentik needs UTF8"),
             "dump it, create it anew WITH ENCODING 'UTF8' TEMPLATE template0, and restore it",
         ),
-    })
+    }
 }
 
 pub(super) fn collation(context: &Context) -> Result<Finding> {
@@ -181,11 +184,36 @@ pub(super) fn size(context: &Context) -> Result<Finding> {
         });
     }
     let found = format!("{:.1} MiB", size as f64 / f64::from(1 << 20));
-    Ok(match tables.iter().max_by_key(|(_, bytes)| **bytes) {
+    Ok(judge_size(&found, &tables))
+}
+
+fn judge_size(found: &str, tables: &BTreeMap<String, u64>) -> Finding {
+    match tables.iter().max_by_key(|(_, bytes)| **bytes) {
         Some((table, bytes)) if *bytes > 10 * GIB => Finding::warn(
             format!("{found}, of which {table} has {:.1} GiB", *bytes as f64 / GIB as f64),
             "shorten the retention of events and tasks in authentik's system settings",
         ),
         _ => Finding::ok(found),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Level;
+
+    #[test]
+    fn only_utf8_will_do() {
+        assert_eq!(judge_encoding("UTF8".into()).level, Level::Ok);
+        assert_eq!(judge_encoding("SQL_ASCII".into()).level, Level::Fail);
+    }
+
+    #[test]
+    fn a_table_that_grew_out_of_hand_is_told() {
+        let tables = |bytes| BTreeMap::from([("authentik_events_event".to_owned(), bytes)]);
+        assert_eq!(judge_size("1 GiB", &tables(GIB)).level, Level::Ok);
+        let grown = judge_size("12 GiB", &tables(11 * GIB));
+        assert_eq!(grown.level, Level::Warn);
+        assert!(grown.found.contains("authentik_events_event has 11.0 GiB"), "{}", grown.found);
+    }
 }

@@ -159,7 +159,7 @@ async fn gather(context: &Arc<Context>, limit: Duration) {
 }
 
 /// The checks of `check` that can change their mind after an installation.
-const FITNESS: &[&str] = &["clock", "memory", "user-namespaces", "rootless-helpers", "stray-units"];
+const FITNESS: &[&str] = &["clock", "user-namespaces", "rootless-helpers", "stray-units"];
 const FITNESS_SLOW: &[&str] = &["session", "subordinate-ids", "image-policy", "keyring", "domain"];
 
 fn fitness(context: &Arc<Context>, options: &Options) -> tokio::task::JoinHandle<Vec<Row>> {

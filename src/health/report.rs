@@ -138,10 +138,10 @@ impl Row {
 
 impl From<checks::Row> for Row {
     fn from(row: checks::Row) -> Self {
-        let checks::Row { id, level, found, cure: next, blocks: _, took_ms } = row;
-        let severity = Severity::Warning;
-        // What would keep an installation from going ahead is no outage of one that runs.
-        let level = if level == Level::Ok { Level::Ok } else { Level::Warn };
+        let checks::Row { id, level, found, cure: next, blocks, took_ms } = row;
+        let severity = Severity::Critical;
+        // Advice that cannot be given is no outage.
+        let level = if level == Level::Unknown && !blocks { Level::Warn } else { level };
         let proves = format!("`authentik-install check` is content with {id}");
         Row { id: id.into(), group: Group::Host, severity, proves, level, found, next, took_ms }
     }

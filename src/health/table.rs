@@ -155,7 +155,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check(("caddy", "Caddy runs"), (Web, Critical), web::caddy),
     check(
-        ("https", "the login page answers by HTTPS under the public name"),
+        ("https", "authentik answers by HTTPS under the public name"),
         (Web, Critical),
         web::https,
     ),

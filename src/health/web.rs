@@ -68,8 +68,8 @@ pub(super) fn caddy(context: &Context) -> Result<Finding> {
 
 pub(super) fn https(context: &Context) -> Result<Finding> {
     context.ours(|| {
-        Ok(match context.login_page() {
-            Ok(answer) if answer.status == 200 && answer.is_authentiks() => {
+        Ok(match context.page("/-/health/live/") {
+            Ok(answer) if answer.is_authentiks() => {
                 Finding::ok(format!("{} answers", context.settings.url()))
             }
             Ok(answer) => Finding::fail(format!("status {}", answer.status), CADDY),
@@ -206,6 +206,9 @@ pub(super) fn headers(context: &Context) -> Result<Finding> {
         let answer = context
             .login_page()
             .map_err(|why| Failure::new("asking for", context.settings.url(), why).next(CADDY))?;
+        if !answer.is_authentiks() {
+            return Ok(Finding::ok("not looked at: authentik does not answer"));
+        }
         let needed = [
             "strict-transport-security",
             "x-content-type-options",

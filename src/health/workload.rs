@@ -91,8 +91,7 @@ pub(super) fn oom(context: &Context) -> Result<Finding> {
     for (name, unit) in &units {
         let path = format!("/sys/fs/cgroup{}/memory.events", unit.control_group);
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let killed = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        if let Some(count) = killed.filter(|count| *count != "0") {
+        if let Some(count) = killed(&text) {
             return Ok(Finding::warn(
                 format!("{count} processes of {name} were killed for want of memory"),
                 "journalctl -k -g 'out of memory' -n 20; give the machine more memory, or [web] fewer workers",
@@ -100,6 +99,12 @@ pub(super) fn oom(context: &Context) -> Result<Finding> {
         }
     }
     Ok(Finding::ok("none"))
+}
+
+// cgroup v2's memory.events; without the memory controller there is none.
+fn killed(events: &str) -> Option<&str> {
+    let count = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.filter(|count| *count != "0")
 }
 
 pub(super) fn ready(context: &Context) -> Result<Finding> {
@@ -203,7 +208,7 @@ pub(super) fn descriptors(context: &Context) -> Result<Finding> {
     let mut found = Vec::new();
     for name in [SERVER, WORKER] {
         let (open, most) = context.process(name)?.descriptors()?;
-        if open * 100 / most.max(1) > 80 {
+        if near(open, most) {
             return Ok(Finding::warn(
                 format!("{name} has {open} of {most} files open"),
                 context.log(name),
@@ -212,6 +217,10 @@ pub(super) fn descriptors(context: &Context) -> Result<Finding> {
         found.push(format!("{open} of {most}"));
     }
     Ok(Finding::ok(found.join(", ")))
+}
+
+fn near(open: u64, most: u64) -> bool {
+    open * 100 / most.max(1) > 80
 }
 
 pub(super) fn media(context: &Context) -> Result<Finding> {
@@ -297,4 +306,29 @@ pub(super) fn cache_socket(context: &Context) -> Result<Finding> {
         }
     }
     Ok(Finding::ok(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kills_as_the_kernel_counts_them() {
+        assert_eq!(killed("low 0\noom 3\noom_kill 2\noom_group_kill 0\n"), Some("2"));
+        assert_eq!(killed("low 0\noom 0\noom_kill 0\n"), None);
+        assert_eq!(killed(""), None);
+    }
+
+    #[test]
+    fn a_process_near_its_limit_is_told() {
+        assert!(near(900, 1000) && near(1024, 1024));
+        assert!(!near(3, 20_000) && !near(0, 0));
+    }
+
+    #[test]
+    fn a_full_file_system_is_told() {
+        let space = |free| Space { size: 1000, free, inodes: 0, inodes_free: 0 };
+        assert!(room("/tmp", space(900)).is_ok());
+        assert!(room("/tmp", space(10)).is_err());
+    }
 }

@@ -141,18 +141,25 @@ impl Process {
         rustix::fs::fstatvfs(&fd).map(|stat| Space::of(&stat))
     }
 
-    /// Its open files, and how many it may have.
+    /// The open files, and how many there may be, of that process below it that is the nearest to
+    /// its limit; the first one often only starts the others.
     ///
     /// # Errors
     /// If it is gone.
     pub fn descriptors(&self) -> Result<(u64, u64)> {
-        let fail =
-            |error: std::io::Error| Failure::new("looking into the process", self.pid, error);
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).map_err(fail)?.count();
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid)).map_err(fail)?;
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-        let most = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        Ok((open as u64, most.unwrap_or(u64::MAX)))
+        let mut worst = descriptors(self.pid)
+            .map_err(|error| Failure::new("looking into the process", self.pid, error))?;
+        let mut family = children(self.pid);
+        while let Some(pid) = family.pop() {
+            // One that has ended meanwhile has none.
+            if let Ok((open, most)) = descriptors(pid)
+                && open * worst.1 > worst.0 * most
+            {
+                worst = (open, most);
+            }
+            family.extend(children(pid));
+        }
+        Ok(worst)
     }
 
     /// Its environment. Only names that are asked for should be printed.
@@ -183,6 +190,20 @@ impl Process {
         found.dedup();
         Ok(found)
     }
+}
+
+fn descriptors(pid: u32) -> std::io::Result<(u64, u64)> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    // "unlimited" is more than can be multiplied.
+    let most = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    Ok((open as u64, most.unwrap_or(u64::from(u32::MAX))))
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn inside(path: &str) -> &str {

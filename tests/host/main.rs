@@ -15,3 +15,4 @@ mod plan;
 mod refused;
 mod settings;
 mod survives;
+mod verify;
