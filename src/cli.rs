@@ -48,6 +48,14 @@ pub enum Verb {
     /// Get in as the administrator.
     #[command(subcommand)]
     Admin(Admin),
+    /// Run a command of authentik's own, in its worker: with the right user, groups and settings.
+    #[command(after_help = "Example:\n  authentik-install ak -- test_email admin@example.com")]
+    Ak(Ak),
+    /// Show the logs. `podman logs` has none for a system user: they are in the journal.
+    #[command(
+        after_help = "Examples:\n  authentik-install logs server -n 50\n  authentik-install logs worker --follow --since -1h"
+    )]
+    Logs(Logs),
     /// Write, show and check the settings.
     #[command(subcommand)]
     Settings(SettingsVerb),
@@ -173,16 +181,110 @@ pub struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 pub enum Admin {
     /// Print a link, good once, that signs in as the administrator `akadmin`.
-    #[command(after_help = "Example:\n  authentik-install admin link")]
+    #[command(after_help = "Example:\n  authentik-install admin link --minutes 10")]
     Link(Link),
+    /// Set a user's password.
+    #[command(
+        after_help = "Example:\n  authentik-install admin password --user akadmin --password-file /root/password"
+    )]
+    Password(Password),
+    /// Make the group of administrators again, with a user in it.
+    #[command(after_help = "Example:\n  authentik-install admin reset-group --user akadmin")]
+    ResetGroup(ResetGroup),
 }
 
 /// `admin link`
 #[derive(Debug, Args)]
 pub struct Link {
-    /// The settings file.
-    #[arg(long, value_name = "FILE", default_value = SETTINGS_PATH)]
-    pub config: PathBuf,
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Who is signed in by it.
+    #[arg(long, default_value = "akadmin")]
+    pub user: String,
+    /// How long it is good [default: 60].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=525_600))]
+    pub minutes: Option<u32>,
+}
+
+/// `admin password`
+#[derive(Debug, Args)]
+pub struct Password {
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Whose password.
+    #[arg(long, default_value = "akadmin")]
+    pub user: String,
+    /// File that holds it, readable by root alone.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: PathBuf,
+}
+
+/// `admin reset-group`
+#[derive(Debug, Args)]
+pub struct ResetGroup {
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Who is to be an administrator.
+    #[arg(long, default_value = "akadmin")]
+    pub user: String,
+}
+
+/// `ak`
+#[derive(Debug, Args)]
+pub struct Ak {
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub args: Vec<String>,
+}
+
+/// The parts that keep logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// authentik's server.
+    Server,
+    /// authentik's worker.
+    Worker,
+    /// The pod that holds both.
+    Pod,
+    /// The scheduled `verify`.
+    Verify,
+    /// The scheduled `backup`.
+    Backup,
+    /// This program: what it changed.
+    Install,
+    /// Everything.
+    All,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Whose.
+    #[arg(value_enum, default_value = "all")]
+    pub part: Part,
+    /// Go on with what comes.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the newest lines.
+    #[arg(long, short = 'n', value_name = "N")]
+    pub lines: Option<u32>,
+    /// Only what is not older, as journalctl takes it: "2026-11-25 10:00", "-1h", today.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
 }
 
 /// `settings`

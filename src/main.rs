@@ -31,9 +31,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     let interrupt = Interrupt::listen(runtime.handle())?;
     let (as_json, progress) = match &cli.verb {
         Verb::Install(args) => (args.json && !args.dry_run, !args.no_progress && !args.dry_run),
-        Verb::Check(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Admin(_) | Verb::Settings(_) => {
-            (false, false)
-        }
+        _ => (false, false),
     };
     let sink = ui::sink(as_json, progress);
     let host = Reader::new(runtime.handle().clone(), interrupt);
@@ -44,6 +42,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Install(args) => verbs::install::run(&world, args),
         Verb::Verify(args) => verbs::verify::run(&world, args),
         Verb::Admin(Admin::Link(args)) => verbs::admin::print_link(&world, args),
+        Verb::Admin(Admin::Password(args)) => verbs::admin::set_password(&world, args),
+        Verb::Admin(Admin::ResetGroup(args)) => verbs::admin::reset_group(&world, args),
+        Verb::Ak(args) => verbs::admin::ak(&world, args),
+        Verb::Logs(args) => verbs::logs::run(&world, args),
         Verb::Settings(SettingsVerb::Init(args)) => verbs::settings::init(&world, args),
         Verb::Settings(SettingsVerb::Show(args)) => verbs::settings::show(&world, args),
         Verb::Settings(SettingsVerb::Check(args)) => verbs::settings::check(&world, args),

@@ -19,6 +19,7 @@ pub mod programs;
 pub mod run;
 pub mod scram;
 pub mod systemd;
+mod terminal;
 pub mod tls;
 pub mod valkey;
 

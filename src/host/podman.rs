@@ -268,15 +268,27 @@ impl Writer<'_> {
             .map(drop)
     }
 
-    /// Runs a program in a running container and returns its standard output.
+    /// Runs a program in a running container, with this as its standard input, and returns its
+    /// standard output.
     ///
     /// # Errors
     /// If it fails.
-    pub fn exec(&self, account: &Account, container: &str, args: &[&str]) -> Result<String> {
-        podman(account)
-            .args(["exec", container])
+    pub fn exec(
+        &self,
+        account: &Account,
+        container: &str,
+        args: &[&str],
+        input: Option<&str>,
+    ) -> Result<String> {
+        let flags: &[&str] = if input.is_some() { &["exec", "-i"] } else { &["exec"] };
+        let cmd = podman(account)
+            .args(flags.iter().copied())
+            .arg(container)
             .args(args.iter().copied())
-            .deadline(Duration::from_secs(120))
-            .run(self)
+            .deadline(Duration::from_secs(120));
+        match input {
+            Some(text) => cmd.stdin_text(text).run(self),
+            None => cmd.run(self),
+        }
     }
 }

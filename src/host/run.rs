@@ -218,7 +218,12 @@ impl Cmd {
         all
     }
 
-    fn command(&self, program: &Path) -> tokio::process::Command {
+    /// Name of the program.
+    pub fn name(&self) -> &str {
+        &self.program
+    }
+
+    pub fn command(&self, program: &Path) -> tokio::process::Command {
         // The one place that the lint allows.
         #[allow(clippy::disallowed_methods)]
         let mut command = match &self.user {

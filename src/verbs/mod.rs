@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod check;
 pub mod install;
+pub mod logs;
 pub mod plan;
 mod secrets;
 pub mod settings;
@@ -12,6 +13,7 @@ use crate::cli::SettingsArgs;
 use crate::error::{Exit, Failure, Result};
 use crate::event::{Output, Sink};
 use crate::host::Reader;
+use crate::host::accounts::Account;
 use crate::settings::resolve::OneTime;
 use crate::settings::{Input, Settings};
 use std::path::Path;
@@ -62,6 +64,18 @@ fn stored(host: &Reader, path: &Path) -> Result<Settings> {
         deadline: Duration::from_secs(60),
     };
     Settings::resolve(Input::default(), (file.0, &file.1), once)
+}
+
+/// The service user of an installation.
+///
+/// # Errors
+/// If there is none: nothing is installed here.
+fn account(host: &Reader, settings: &Settings) -> Result<Account> {
+    host.account(settings.user.as_str())?.ok_or_else(|| {
+        Failure::new("looking for the user", &settings.user, "authentik is not installed here")
+            .next("authentik-install install")
+            .exit(Exit::Unfit)
+    })
 }
 
 // The settings file and its text; a host without one has an empty one.

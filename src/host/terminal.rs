@@ -1,0 +1,62 @@
+//! Programs that a person talks to: they get our own standard input and output.
+
+use crate::error::{Failure, Result};
+use crate::host::Reader;
+use crate::host::accounts::Account;
+use crate::host::run::{Cmd, find};
+use std::io::IsTerminal;
+use std::process::Stdio;
+
+impl Cmd {
+    /// Runs with our own standard streams, for as long as it takes, and returns its exit status; 1
+    /// if a signal ended it. Ctrl-C is its own to take.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    fn hand_over(self, host: &Reader) -> Result<u8> {
+        let name = self.name().to_owned();
+        let path = find(&name).ok_or_else(|| {
+            Failure::new("starting", &name, "it is not installed").next("authentik-install check")
+        })?;
+        let mut command = self.command(&path);
+        // The terminal's own group: in another one it could not read from it.
+        command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        command.kill_on_drop(false);
+        let ended = host.runtime().block_on(async {
+            match command.spawn() {
+                Ok(mut child) => child.wait().await,
+                Err(error) => Err(error),
+            }
+        });
+        let status = ended.map_err(|error| Failure::new("running", &name, error))?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    }
+}
+
+impl Reader {
+    /// Runs a program in a running container, for a person, and returns its exit status.
+    ///
+    /// # Errors
+    /// If Podman cannot be started.
+    pub fn exec_for_person(
+        &self,
+        account: &Account,
+        container: &str,
+        args: &[String],
+    ) -> Result<u8> {
+        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let flags: &[&str] = if terminal { &["exec", "-it"] } else { &["exec", "-i"] };
+        let cmd = Cmd::new("podman").user(account).args(flags.iter().copied()).arg(container);
+        cmd.args(args.iter().map(String::as_str)).hand_over(self)
+    }
+
+    /// Shows a person the journal, through journalctl with these arguments, and returns its exit
+    /// status.
+    ///
+    /// # Errors
+    /// If journalctl cannot be started.
+    pub fn journal_for_person(&self, args: &[String]) -> Result<u8> {
+        Cmd::new("journalctl").args(args.iter().map(String::as_str)).hand_over(self)
+    }
+}
