@@ -224,7 +224,7 @@ pub fn publish(host: &Reader, path: &Path, text: &str) -> Result<()> {
         Some(account) if owner != 0 => {
             as_user(&account, || put(account.uid, account.gid, Trust::Anybody))
         }
-        _ => put(0, 0, Trust::RootOnly),
+        _ => put(0, 0, Trust::LastRootOnly),
     }
 }
 

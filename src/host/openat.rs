@@ -22,6 +22,9 @@ const READ_CAP: u64 = 8 << 20;
 pub(super) enum Trust {
     /// Every parent must be root's and writable by root alone.
     RootOnly,
+    /// No links, and the last folder must be root's: good for a file that only informs. Whoever can
+    /// move that folder can move the file with it, and nothing else.
+    LastRootOnly,
     /// No links, but anybody's folders: good for looking, and for work done as another user.
     Anybody,
 }
@@ -87,7 +90,7 @@ pub(super) fn open_dir(path: &Path, trust: Trust) -> Result<Option<OwnedFd>> {
             Err(errno) => return Err(failure("opening", &shown, errno)),
         };
     }
-    if trust == Trust::RootOnly {
+    if trust != Trust::Anybody {
         trusted(&dir, &shown)?;
     }
     Ok(Some(dir))

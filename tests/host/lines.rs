@@ -4,7 +4,7 @@ use crate::lab::{Host, image};
 
 impl Host {
     /// `install` of another version, from its own archive.
-    fn install_version(&self, version: &str, more: &[&str]) -> crate::lab::Answer {
+    pub fn install_version(&self, version: &str, more: &[&str]) -> crate::lab::Answer {
         let file = format!("{version}.tar");
         let inside = self.folder("varlib").join("lab").join(&file);
         if !inside.exists() {
@@ -18,7 +18,7 @@ impl Host {
         self.install(&[&allowed[..], &chosen, more].concat())
     }
 
-    fn valkey(&self, args: &str) -> String {
+    pub fn valkey(&self, args: &str) -> String {
         let password = "$(cat /etc/authentik/secrets/cache_password 2>/dev/null)";
         self.sh(&format!("REDISCLI_AUTH=\"{password}\" valkey-cli --no-auth-warning {args}"))
             .trim()

@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::indexing_slicing, clippy::print_stderr)]
 
+mod breaks;
+mod certificates;
 mod check;
 mod images;
 mod install;
@@ -11,8 +13,10 @@ mod lab;
 mod lab_itself;
 mod lines;
 mod modes;
+mod monitoring;
 mod plan;
 mod refused;
+mod rescue;
 mod settings;
 mod survives;
 mod verify;
