@@ -11,7 +11,11 @@ const fn check(
     (group, severity): (Group, Severity),
     run: fn(&Context) -> Result<Finding>,
 ) -> Check {
-    Check { id, group, severity, proves, slow: false, run }
+    Check { id, group, severity, proves, running: false, slow: false, run }
+}
+
+const fn running(check: Check) -> Check {
+    Check { running: true, ..check }
 }
 
 const fn slow(check: Check) -> Check {
@@ -37,16 +41,16 @@ pub(super) const CHECKS: &[Check] = &[
         (Files, Critical),
         files::digest,
     ),
-    check(
+    running(check(
         ("secrets-server", "the server can read every secret that its settings name"),
         (Secrets, Critical),
         files::secrets_server,
-    ),
-    check(
+    )),
+    running(check(
         ("secrets-worker", "the worker can read every secret that its settings name"),
         (Secrets, Critical),
         files::secrets_worker,
-    ),
+    )),
     check(
         ("postgresql", "PostgreSQL runs and answers on its socket"),
         (Database, Critical),
@@ -92,21 +96,21 @@ pub(super) const CHECKS: &[Check] = &[
         (Cache, Critical),
         workload::cache,
     ),
-    check(
+    running(check(
         ("cache-socket", "the containers see the very socket that Valkey listens on"),
         (Cache, Critical),
         workload::cache_socket,
-    ),
-    check(
+    )),
+    running(check(
         ("server", "the server's container runs and is healthy"),
         (Workload, Critical),
         workload::server,
-    ),
-    check(
+    )),
+    running(check(
         ("worker", "the worker's container runs and is healthy"),
         (Workload, Critical),
         workload::worker,
-    ),
+    )),
     check(
         ("restarts", "the containers were not started again and again"),
         (Workload, Warning),
@@ -117,48 +121,52 @@ pub(super) const CHECKS: &[Check] = &[
         (Workload, Warning),
         workload::oom,
     ),
-    check(
+    running(check(
         ("server-ready", "the server is ready, asked on 127.0.0.1"),
         (Workload, Critical),
         workload::ready,
-    ),
-    check(
+    )),
+    running(check(
         ("server-port", "the port is answered by the server, not by the worker beside it"),
         (Workload, Critical),
         workload::port,
-    ),
-    check(
+    )),
+    running(check(
         ("login-page", "the login page is there and has something on it"),
         (Workload, Critical),
         workload::login_page,
-    ),
-    check(
+    )),
+    running(check(
         ("worker-alive", "the worker has told the database of itself within 90 s"),
         (Workload, Critical),
         workload::worker_alive,
-    ),
-    check(("shared-memory", "/dev/shm of the pod has room"), (Workload, Critical), workload::shm),
-    check(
+    )),
+    running(check(
+        ("shared-memory", "/dev/shm of the pod has room"),
+        (Workload, Critical),
+        workload::shm,
+    )),
+    running(check(
         ("temporary-files", "the folders for temporary files have room"),
         (Workload, Critical),
         workload::tmp,
-    ),
-    check(
+    )),
+    running(check(
         ("file-descriptors", "the containers are far from their limit of open files"),
         (Workload, Warning),
         workload::descriptors,
-    ),
-    check(
+    )),
+    running(check(
         ("media", "uploads go to the media folder of the host, and can be written"),
         (Workload, Critical),
         workload::media,
-    ),
+    )),
     check(("caddy", "Caddy runs"), (Web, Critical), web::caddy),
-    check(
+    running(check(
         ("https", "authentik answers by HTTPS under the public name"),
         (Web, Critical),
         web::https,
-    ),
+    )),
     check(
         ("certificate", "name and chain of the certificate are good"),
         (Web, Critical),
@@ -170,22 +178,22 @@ pub(super) const CHECKS: &[Check] = &[
         web::certificate_time,
     ),
     check(("redirect", "plain HTTP leads to HTTPS"), (Web, Critical), web::redirect),
-    check(
+    running(check(
         ("https-links", "authentik takes its own address for https"),
         (Web, Critical),
         web::links,
-    ),
-    check(
+    )),
+    running(check(
         ("client-address", "authentik believes the proxy who the client is"),
         (Web, Critical),
         web::client_address,
-    ),
-    check(("websocket", "WebSockets come through"), (Web, Critical), web::websocket),
-    check(
+    )),
+    running(check(("websocket", "WebSockets come through"), (Web, Critical), web::websocket)),
+    running(check(
         ("headers", "the headers that protect browsers are there, and none that opens them"),
         (Web, Warning),
         web::headers,
-    ),
+    )),
     check(("disk", "every file system of ours has room"), (Host, Critical), machine::disk),
     check(
         ("inodes", "every file system of ours can take more files"),

@@ -3,7 +3,7 @@
 
 use crate::error::{Failure, Result};
 use crate::host::Reader;
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use std::collections::BTreeMap;
@@ -108,8 +108,7 @@ impl Process {
     /// # Errors
     /// What the process would be told.
     pub fn opens(&self, path: &str) -> rustix::io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        self.as_itself(|root| openat(root, inside(path), flags, Mode::empty()).map(drop))
+        self.as_itself(|root| open_in_root(root, path, OFlags::RDONLY | OFlags::NONBLOCK).map(drop))
     }
 
     /// May the process make files in this folder?
@@ -118,7 +117,10 @@ impl Process {
     /// What the process would be told.
     pub fn may_write(&self, path: &str) -> rustix::io::Result<()> {
         let all = Access::WRITE_OK | Access::EXEC_OK;
-        self.as_itself(|root| rustix::fs::accessat(root, inside(path), all, AtFlags::empty()))
+        self.as_itself(|root| {
+            let folder = open_in_root(root, path, OFlags::PATH | OFlags::DIRECTORY)?;
+            rustix::fs::accessat(&folder, ".", all, AtFlags::empty())
+        })
     }
 
     /// Is what the process finds at `inner` the very file or folder that is `outer` on this host?
@@ -126,7 +128,7 @@ impl Process {
     /// # Errors
     /// If either is not there.
     pub fn shares(&self, inner: &str, outer: &Path) -> rustix::io::Result<bool> {
-        let there = self.as_itself(|root| statat(root, inside(inner), AtFlags::empty()))?;
+        let there = self.as_itself(|root| fstat(open_in_root(root, inner, OFlags::PATH)?))?;
         let here = rustix::fs::stat(outer)?;
         Ok((there.st_dev, there.st_ino) == (here.st_dev, here.st_ino))
     }
@@ -136,8 +138,7 @@ impl Process {
     /// # Errors
     /// If it is not there.
     pub fn space(&self, path: &str) -> rustix::io::Result<Space> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let fd = openat(&self.root, inside(path), flags, Mode::empty())?;
+        let fd = open_in_root(&self.root, path, OFlags::PATH)?;
         rustix::fs::fstatvfs(&fd).map(|stat| Space::of(&stat))
     }
 
@@ -206,8 +207,10 @@ fn children(pid: u32) -> Vec<u32> {
     text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
-fn inside(path: &str) -> &str {
-    path.trim_start_matches('/')
+// Links lead where they lead the process: never out of its root.
+fn open_in_root(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 // sl local_address rem_address st …; addresses in hex, as the machine keeps them.
