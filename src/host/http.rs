@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use ureq::Agent;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, config::Config};
 
 /// An answer, whatever its status.
 #[derive(Debug, Clone)]
@@ -74,30 +76,31 @@ impl Resolver for Fixed {
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+fn usual(host: &Reader) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .timeout_global(Some(host.patience(TIMEOUT)))
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects_will_error(false)
+}
+
+/// Where this machine answers for a public name: a name is asked for here whatever it resolves to; an
+/// address is this machine's own.
+pub(in crate::host) fn address_of(domain: &Domain) -> IpAddr {
+    domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
 impl Client {
     /// Plain HTTP to a port on 127.0.0.1.
     pub fn local(host: &Reader, port: u16) -> Self {
-        let config = Agent::config_builder()
-            .timeout_global(Some(host.patience(TIMEOUT)))
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(5)
-            .max_redirects_will_error(false)
-            .build();
+        let config = usual(host).max_redirects(5).build();
         Client { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
     }
 
     /// Plain HTTP to port 80 of this machine, by the public name.
     pub fn plain(host: &Reader, domain: &Domain) -> Self {
-        let config = Agent::config_builder()
-            .timeout_global(Some(host.patience(TIMEOUT)))
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .build();
-        let address = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let here = Fixed(SocketAddr::new(address, 80));
+        let config = usual(host).max_redirects(0).build();
+        let here = Fixed(SocketAddr::new(address_of(domain), 80));
         let agent = Agent::with_parts(config, DefaultConnector::default(), here);
         Client { agent, base: format!("http://{}", domain.host()) }
     }
@@ -118,17 +121,8 @@ impl Client {
                 tls.root_certs(RootCerts::Specific(Arc::new(vec![root])))
             }
         };
-        let config = Agent::config_builder()
-            .timeout_global(Some(host.patience(TIMEOUT)))
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .tls_config(tls.build())
-            .build();
-        // A name is asked for here whatever it resolves to; an address is this machine's own.
-        let address = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let here = Fixed(SocketAddr::new(address, domain.port()));
+        let config = usual(host).max_redirects(0).tls_config(tls.build()).build();
+        let here = Fixed(SocketAddr::new(address_of(domain), domain.port()));
         let agent = Agent::with_parts(config, DefaultConnector::default(), here);
         Ok(Client { agent, base: format!("https://{domain}") })
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::host::Reader;
-use crate::host::http::Trust;
+use crate::host::http::{Trust, address_of};
 use crate::names::Domain;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -13,7 +13,7 @@ use rustls::{
     StreamOwned,
 };
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -121,8 +121,8 @@ fn shake(
         .with_no_client_auth();
     let name = ServerName::try_from(domain.host().to_owned()).map_err(std::io::Error::other)?;
     let limit = host.patience(Duration::from_secs(10));
-    let address = domain.address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let mut socket = TcpStream::connect_timeout(&SocketAddr::new(address, domain.port()), limit)?;
+    let at = SocketAddr::new(address_of(domain), domain.port());
+    let mut socket = TcpStream::connect_timeout(&at, limit)?;
     socket.set_read_timeout(Some(limit))?;
     socket.set_write_timeout(Some(limit))?;
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(other)?;
