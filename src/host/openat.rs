@@ -46,6 +46,16 @@ pub(super) fn open_in(
     openat2(dir, name, flags | OFlags::CLOEXEC, mode, resolve())
 }
 
+/// Opens what another root holds. Links lead where they lead there: never out of that root.
+pub(super) fn open_in_root(
+    root: &OwnedFd,
+    path: &str,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
 pub(super) fn trusted(dir: &OwnedFd, shown: &Path) -> Result<()> {
     let stat = fstat(dir).map_err(|errno| failure("looking at", shown, errno))?;
     if stat.st_uid == 0 && stat.st_mode & 0o022 == 0 {
@@ -239,6 +249,22 @@ mod tests {
         assert!(open_dir(&dir.join("../x"), Trust::Anybody).is_err());
         // The temporary folder is everybody's, so root's own files are never put below it.
         assert!(open_dir(&dir, Trust::RootOnly).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn another_root_is_not_left() {
+        let name = format!("authentik-install-root-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.join("out")).unwrap();
+        std::os::unix::fs::symlink("/in", dir.join("link")).unwrap();
+        std::fs::copy("/etc/hostname", dir.join("in")).unwrap();
+        let root = OwnedFd::from(File::open(&dir).unwrap());
+        let opens = |path| open_in_root(&root, path, OFlags::RDONLY).map(drop);
+        assert_eq!(opens("/out"), Err(Errno::NOENT));
+        assert_eq!(opens("/../../etc/passwd"), Err(Errno::NOENT));
+        assert_eq!(opens("/link"), Ok(()));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -3,7 +3,8 @@
 
 use crate::error::{Failure, Result};
 use crate::host::Reader;
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use crate::host::openat::open_in_root;
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use std::collections::BTreeMap;
@@ -205,12 +206,6 @@ fn descriptors(pid: u32) -> std::io::Result<(u64, u64)> {
 fn children(pid: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-// Links lead where they lead the process: never out of its root.
-fn open_in_root(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 // sl local_address rem_address st …; addresses in hex, as the machine keeps them.
