@@ -215,17 +215,18 @@ pub fn run_only(host: &Reader, subject: Subject, pick: impl Fn(&str) -> bool) ->
                     let begun = Instant::now();
                     ((check.run)(&context), begun.elapsed())
                 });
-                (check, tokio::time::timeout(check.deadline, work))
+                let limit = host.patience(check.deadline);
+                (check, limit, tokio::time::timeout(limit, work))
             })
             .collect();
         let mut rows = Vec::new();
-        for (check, work) in started {
+        for (check, limit, work) in started {
             let finding = match work.await {
                 Ok(Ok((finding, took))) => (finding, took),
                 Ok(Err(_)) => (lost(check, "the check ended early".to_owned()), Duration::ZERO),
                 Err(_) => {
-                    let why = format!("no answer within {} s", check.deadline.as_secs());
-                    (lost(check, why), check.deadline)
+                    let why = format!("no answer within {} s", limit.as_secs());
+                    (lost(check, why), limit)
                 }
             };
             rows.push(row(check, finding));

@@ -40,11 +40,13 @@ pub(super) fn disk(context: &Context) -> Result<Finding> {
         let found =
             format!("{} MiB ({percent} %) are free at {}", space.free / MIB, path.display());
         let next = format!("df -h {0}; du -xhd1 {0}", path.display());
-        if space.free < 256 * MIB || percent < 2 {
-            return Ok(Finding::fail(found, next));
-        }
-        if space.free < 2048 * MIB || percent < 5 {
-            worst = Finding::warn(found, next);
+        let finding = match space.free {
+            free if free < 256 * MIB || percent < 2 => Finding::fail(found, next),
+            free if free < 2048 * MIB || percent < 5 => Finding::warn(found, next),
+            _ => continue,
+        };
+        if finding.level > worst.level {
+            worst = finding;
         }
     }
     Ok(worst)

@@ -106,7 +106,7 @@ pub fn run(host: &Reader, settings: &Settings, options: &Options) -> Result<Repo
             .map(|check| start(&context, check))
             .collect();
         let fitness = options.wants(Group::Host).then(|| fitness(&context, options));
-        let _ = gathered.await;
+        gathered.await;
         started.extend(resources::start(&context, options));
         let mut rows = Vec::new();
         for Started { mut row, task } in started {
@@ -125,7 +125,10 @@ pub fn run(host: &Reader, settings: &Settings, options: &Options) -> Result<Repo
         if let Some(fitness) = fitness {
             let left = options.deadline.saturating_sub(begun.elapsed());
             let ended = tokio::time::timeout(left.max(Duration::from_millis(1)), fitness).await;
-            rows.extend(ended.ok().and_then(std::result::Result::ok).unwrap_or_default());
+            rows.extend(match ended {
+                Ok(Ok(found)) => found,
+                _ => unfit(options),
+            });
         }
         rows
     });
@@ -169,14 +172,28 @@ async fn gather(context: &Arc<Context>, limit: Duration) {
 const FITNESS: &[&str] = &["clock", "user-namespaces", "rootless-helpers", "stray-units"];
 const FITNESS_SLOW: &[&str] = &["session", "subordinate-ids", "image-policy", "keyring", "domain"];
 
+fn picked(options: &Options) -> Vec<&'static str> {
+    let slow = if options.quick { &[] } else { FITNESS_SLOW };
+    FITNESS.iter().chain(slow).copied().collect()
+}
+
 fn fitness(context: &Arc<Context>, options: &Options) -> tokio::task::JoinHandle<Vec<Row>> {
-    let own = Arc::clone(context);
-    let quick = options.quick;
+    let (own, options) = (Arc::clone(context), options.clone());
     tokio::task::spawn_blocking(move || {
-        let pick = |id: &str| FITNESS.contains(&id) || (!quick && FITNESS_SLOW.contains(&id));
-        match checks::run_only(&own.host, Subject::of(&own.settings), pick) {
+        let picked = picked(&options);
+        match checks::run_only(&own.host, Subject::of(&own.settings), |id| picked.contains(&id)) {
             Ok(report) => report.checks.into_iter().map(Row::from).collect(),
-            Err(_) => Vec::new(),
+            Err(_) => unfit(&options),
         }
     })
+}
+
+// Rows that are missing would pass for rows that are well.
+fn unfit(options: &Options) -> Vec<Row> {
+    let rows = picked(options).into_iter().map(|id| {
+        let mut row = Row::new(id, Group::Host, Severity::Critical, "this host is fit");
+        row.ended((Err(lost(&row, "no answer")), options.deadline));
+        row
+    });
+    rows.collect()
 }

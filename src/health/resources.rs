@@ -6,7 +6,8 @@ use crate::blueprint::step::{Outlook, Step};
 use crate::blueprint::{self, Phase};
 use crate::checks::Finding;
 use crate::engine::ledger::Ledger;
-use crate::error::Result;
+use crate::error::{Failure, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,22 +28,48 @@ fn group(id: &str) -> Group {
     }
 }
 
+/// The groups that the resources of a phase belong to.
+fn groups(phase: Phase) -> &'static [Group] {
+    match phase {
+        Phase::Accounts => &[Group::Accounts, Group::Files],
+        Phase::Database => &[Group::Files, Group::Secrets, Group::Database],
+        Phase::Cache => &[Group::Files, Group::Secrets, Group::Cache],
+        Phase::Containers => &[Group::Files, Group::Secrets, Group::Workload],
+        Phase::Proxy => &[Group::Files, Group::Web],
+    }
+}
+
 pub(super) fn start(context: &Arc<Context>, options: &Options) -> Vec<Started> {
     let mut started = Vec::new();
-    let Ok(facts) = context.facts() else { return started };
+    let mut lost = BTreeMap::new();
     for phase in Phase::ALL {
-        match blueprint::phase(phase, &context.settings, facts) {
+        let steps =
+            context.facts().and_then(|facts| blueprint::phase(phase, &context.settings, facts));
+        match steps {
             Ok(steps) => started.extend(
                 steps
                     .into_iter()
                     .filter(|step| wanted(step.as_ref(), options))
                     .map(|step| look(context, step)),
             ),
-            // What the phase builds on is told by the checks of that very thing.
-            Err(_) => continue,
+            // Rows that are missing would pass for rows that are well.
+            Err(failure) => {
+                lost.extend(groups(phase).iter().map(|group| (*group, failure.summary())));
+            }
         }
     }
+    let lost = lost.into_iter().filter(|(group, _)| options.wants(*group));
+    started.extend(lost.map(|(group, why)| unseen(group, why)));
     started
+}
+
+fn unseen(group: Group, why: String) -> Started {
+    let id = format!("resources:{}", group.name());
+    let proves = "every resource of this group could be looked at";
+    let row = Row::new(id.as_str(), group, Severity::Critical, proves);
+    let failure = Failure::new("looking at", id, why).next("authentik-install verify");
+    let task = tokio::task::spawn_blocking(move || (Err(failure), Duration::ZERO));
+    Started { row, task }
 }
 
 fn wanted(step: &dyn Step, options: &Options) -> bool {

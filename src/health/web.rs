@@ -41,8 +41,9 @@ impl Context {
             .get(path)
     }
 
-    fn login_page(&self) -> std::result::Result<Answer, String> {
+    fn login_page(&self) -> Result<Answer> {
         self.page(&format!("/if/flow/{FLOW}/"))
+            .map_err(|why| Failure::new("asking for", self.settings.url(), why).next(CADDY))
     }
 
     // Another proxy is somebody else's to look after.
@@ -147,9 +148,7 @@ pub(super) fn redirect(context: &Context) -> Result<Finding> {
 
 pub(super) fn links(context: &Context) -> Result<Finding> {
     context.ours(|| {
-        let answer = context
-            .login_page()
-            .map_err(|why| Failure::new("asking for", context.settings.url(), why).next(CADDY))?;
+        let answer = context.login_page()?;
         let plain = format!("http://{}", context.settings.domain.host());
         Ok(match answer.body.contains(&plain) {
             true => Finding::fail(
@@ -203,9 +202,7 @@ pub(super) fn websocket(context: &Context) -> Result<Finding> {
 
 pub(super) fn headers(context: &Context) -> Result<Finding> {
     context.ours(|| {
-        let answer = context
-            .login_page()
-            .map_err(|why| Failure::new("asking for", context.settings.url(), why).next(CADDY))?;
+        let answer = context.login_page()?;
         if !answer.is_authentiks() {
             return Ok(Finding::ok("not looked at: authentik does not answer"));
         }

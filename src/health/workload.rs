@@ -11,6 +11,7 @@ use crate::host::systemd::Manager;
 use crate::resource::admin::FLOW;
 use crate::resource::workload::{POD, SERVICES, log_command};
 use serde::Deserialize;
+use std::path::Path;
 
 const SERVER: &str = "authentik-server";
 const WORKER: &str = "authentik-worker";
@@ -223,28 +224,33 @@ fn near(open: u64, most: u64) -> bool {
     open * 100 / most.max(1) > 80
 }
 
+// Does a container find something else at `inner` than is at `outer` on this host?
+fn not_shared(
+    context: &Context,
+    (inner, outer): (&str, &Path),
+    other: &str,
+) -> Result<Option<Finding>> {
+    for name in [SERVER, WORKER] {
+        let found = match context.process(name)?.shares(inner, outer) {
+            Ok(true) => continue,
+            Ok(false) => {
+                format!("{inner} in {name} is not {}, but another, {other}", outer.display())
+            }
+            Err(errno) => format!("{inner} in {name}: {errno}"),
+        };
+        return Ok(Some(Finding::fail(found, "authentik-install install")));
+    }
+    Ok(None)
+}
+
 pub(super) fn media(context: &Context) -> Result<Finding> {
     let (inner, outer) = (&context.settings.release.media_mount, &context.settings.paths.media);
+    let other = "and uploads are lost with the container";
+    if let Some(finding) = not_shared(context, (inner, outer), other)? {
+        return Ok(finding);
+    }
     for name in [SERVER, WORKER] {
         let process = context.process(name)?;
-        match process.shares(inner, outer) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Ok(Finding::fail(
-                    format!(
-                        "{inner} in {name} is not {}: uploads are lost with the container",
-                        outer.display()
-                    ),
-                    "authentik-install install",
-                ));
-            }
-            Err(errno) => {
-                return Ok(Finding::fail(
-                    format!("{inner} in {name}: {errno}"),
-                    "authentik-install install",
-                ));
-            }
-        }
         if let Err(errno) = process.may_write(inner) {
             return Ok(Finding::fail(
                 format!("{name} cannot write to {}: {errno}", outer.display()),
@@ -290,20 +296,9 @@ pub(super) fn cache_socket(context: &Context) -> Result<Finding> {
         return Ok(Finding::fail("Valkey listens on no Unix socket", "authentik-install install"));
     };
     let inner = path.display().to_string();
-    for name in [SERVER, WORKER] {
-        match context.process(name)?.shares(&inner, path) {
-            Ok(true) => {}
-            Ok(false) => {
-                let found = format!("{inner} in {name} is an older one than Valkey's");
-                return Ok(Finding::fail(found, "authentik-install install"));
-            }
-            Err(errno) => {
-                return Ok(Finding::fail(
-                    format!("{inner} in {name}: {errno}"),
-                    "authentik-install install",
-                ));
-            }
-        }
+    let other = "from before its last start";
+    if let Some(finding) = not_shared(context, (&inner, path), other)? {
+        return Ok(finding);
     }
     Ok(Finding::ok(inner))
 }

@@ -54,7 +54,7 @@ impl Reader {
     }
 
     /// How long a question may take that may usually take as long as `usual`.
-    pub(in crate::host) fn patience(&self, usual: Duration) -> Duration {
+    pub fn patience(&self, usual: Duration) -> Duration {
         self.until.map_or(usual, |until| {
             let left = until.saturating_duration_since(Instant::now());
             usual.min(left).max(Duration::from_millis(1))

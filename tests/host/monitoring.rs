@@ -64,6 +64,8 @@ fn each_form_is_what_its_readers_take() {
     // A failure: 5 for scripts, 2 for Nagios, told with its next command, and JSON is still JSON.
     host.sh("systemctl stop postgresql@17-main");
     host.tool(&["verify"]).exits(5).says("FAIL").says("next: systemctl list-units");
+    // What could not be laid out is not left out.
+    host.tool(&["verify", "--only", "files"]).exits(5).says("unknown resources:files");
     nagios(&host).exits(2).says("AUTHENTIK CRITICAL - ");
     schema(&host, &host.tool(&["verify", "--json"]).exits(5).out);
     host.tool(&["verify", "--format", "prometheus", "--output", file]).exits(5);
