@@ -122,12 +122,10 @@ pub(super) fn memory(_: &Context) -> Result<Finding> {
 }
 
 // Image about 1 GB packed and 3 unpacked, its layers during a pull, the database, uploads.
-pub(super) fn disk(_: &Context) -> Result<Finding> {
+pub(super) fn disk(context: &Context) -> Result<Finding> {
     let home = Path::new("/var/lib/authentik");
     let here = home.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let stat = nix::sys::statvfs::statvfs(here)
-        .map_err(|errno| Failure::new("looking at", here.display(), std::io::Error::from(errno)))?;
-    let free = stat.blocks_available() * stat.fragment_size();
+    let free = context.host.space(here)?.free;
     let found = format!("{:.1} GiB free for {}", free as f64 / GIB as f64, home.display());
     if free < 5 * GIB {
         return Ok(Finding::fail(format!("{found}; at least 5 are needed"), "df -h /var/lib"));

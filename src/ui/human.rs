@@ -1,12 +1,13 @@
 //! For a person: tables, plans and a moving line while something takes time.
 
-use crate::checks::{Level, Report};
+use crate::checks::Report;
 use crate::data::release::LifeUnit;
 use crate::engine::plan::{Plan, State};
 use crate::event::{Event, Sink};
 use crate::resource::Kind;
 use crate::settings::Settings;
 use crate::settings::origin::{KeyPath, Origin};
+use crate::ui::word;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
 use std::time::Duration;
@@ -108,12 +109,7 @@ pub fn plan(plan: &Plan, with_diff: bool) -> String {
 pub fn checks(report: &Report) -> String {
     let mut out = String::new();
     for row in &report.checks {
-        let level = match row.level {
-            Level::Ok => "ok",
-            Level::Warn => "warn",
-            Level::Unknown => "unknown",
-            Level::Fail => "FAIL",
-        };
+        let level = word(row.level);
         let _ = writeln!(out, "{level:<8}{:<18}{}", row.id, row.found);
         if let Some(cure) = &row.cure {
             let _ = writeln!(out, "{:<26}cure: {cure}", "");

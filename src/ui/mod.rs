@@ -34,6 +34,17 @@ pub fn sink(as_json: bool, progress: bool) -> Box<dyn Sink> {
     Box::new(plain::Lines)
 }
 
+// How a check ended, for a person: what failed is to be seen from afar.
+fn word(level: crate::checks::Level) -> &'static str {
+    use crate::checks::Level;
+    match level {
+        Level::Ok => "ok",
+        Level::Warn => "warn",
+        Level::Unknown => "unknown",
+        Level::Fail => "FAIL",
+    }
+}
+
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

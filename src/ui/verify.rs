@@ -2,17 +2,9 @@
 
 use crate::checks::Level;
 use crate::health::{Group, Report, Row};
+use crate::ui::word;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-
-fn word(level: Level) -> &'static str {
-    match level {
-        Level::Ok => "ok",
-        Level::Warn => "warn",
-        Level::Unknown => "unknown",
-        Level::Fail => "FAIL",
-    }
-}
 
 /// One line a group, and under it what is not as it should be; with `all` every check.
 pub fn human(report: &Report, all: bool) -> String {

@@ -58,8 +58,8 @@ fn made(host: &Writer<'_>, settings: &Settings, (user, life): (&str, &str)) -> R
         .map_err(|failure| failed(failure, "making a recovery link for", user, &own))?;
     let path = printed.lines().rev().map(str::trim).find(|line| line.starts_with("/recovery/"));
     let path = path.ok_or_else(|| {
-        let failure = Failure::new("", "", "authentik printed none");
-        failed(failure, "making a recovery link for", user, &own)
+        let doing = "making a recovery link for";
+        failed(Failure::new(doing, user, "authentik printed none"), doing, user, &own)
     })?;
     tracing::info!(user, "made a recovery link");
     Ok(format!("https://{}{path}", settings.domain))

@@ -21,11 +21,13 @@ fn the_administrator_gets_in_without_the_web() {
     let password = ["admin", "password", "--password-file", "/root/password"];
     host.tool(&password).exits(0).says("akadmin has the password now");
     let stored = host.sql("SELECT password FROM authentik_core_user WHERE username = 'akadmin'");
+    let known = host.folder("varlib").join("lab/known");
     let check = format!(
         "python3 -c \"import base64,hashlib,sys; _, rounds, salt, digest = sys.argv[1].split(chr(36)); \
-         print(base64.b64encode(hashlib.pbkdf2_hmac('sha256', open('/tmp/p').read().rstrip(chr(10)).encode(), salt.encode(), int(rounds))).decode() == digest)\" '{stored}'"
+         print(base64.b64encode(hashlib.pbkdf2_hmac('sha256', open('{}').read().rstrip(chr(10)).encode(), salt.encode(), int(rounds))).decode() == digest)\" '{stored}'",
+        known.display()
     );
-    std::fs::write("/tmp/p", format!("{secret}\n")).unwrap();
+    std::fs::write(&known, format!("{secret}\n")).unwrap();
     let checked = crate::lab::outside(&["sh".into(), "-c".into(), check]);
     assert_eq!(checked.exits(0).out.trim(), "True");
     host.tool(&["admin", "password", "--user", "nobody-here", "--password-file", "/root/password"])
