@@ -25,6 +25,14 @@ pub enum Exit {
     Unhealthy = 5,
     /// Another run holds the lock.
     Locked = 6,
+    /// `backup`: it was made, and something could not be read or handed on as it should.
+    Warned = 7,
+    /// A backup is damaged.
+    Damaged = 8,
+    /// There is no such backup, or nothing in it to work on.
+    Nothing = 9,
+    /// A backup is encrypted, and the key is missing or wrong.
+    NoKey = 10,
     /// Ended by SIGINT.
     Interrupted = 130,
     /// Ended by SIGTERM.
@@ -127,6 +135,14 @@ impl Failure {
         self
     }
 
+    /// Says as well what could not be put in order after it.
+    #[must_use]
+    pub fn tidied(self, ended: Result<()>) -> Self {
+        let Err(other) = ended else { return self };
+        let next = self.next_step().map(|next| format!("{next}\n")).unwrap_or_default();
+        self.next(format!("{next}{}", other.summary()))
+    }
+
     /// Says otherwise what was being done, and to what.
     #[must_use]
     pub fn about(mut self, doing: impl Into<String>, target: impl fmt::Display) -> Self {
@@ -150,6 +166,16 @@ impl Failure {
     /// Why it failed.
     pub fn cause(&self) -> &Cause {
         &self.0.cause
+    }
+
+    /// Did somebody stop reading what was written to them?
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(&self.0.cause, Cause::Os(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
+    /// Did a stream end before it should?
+    pub fn is_cut(&self) -> bool {
+        matches!(&self.0.cause, Cause::Os(error) if error.kind() == std::io::ErrorKind::UnexpectedEof)
     }
 
     /// What to do next, if it is known.

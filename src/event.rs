@@ -37,6 +37,15 @@ pub enum Event {
         /// Seconds after which it is given up.
         limit: u64,
     },
+    /// Bytes are moved: how many so far, of about how many.
+    Moving {
+        /// What is done.
+        id: String,
+        /// Bytes so far.
+        done: u64,
+        /// About how many there are.
+        total: u64,
+    },
     /// Something worth knowing.
     Note {
         /// The text.

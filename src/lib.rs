@@ -4,6 +4,7 @@
 //! error, secret, event, names, text < data < settings < host < facts < resource < blueprint < engine <
 //! checks < ui < cli < verbs < main.
 
+pub mod backup;
 pub mod blueprint;
 pub mod checks;
 pub mod cli;

@@ -31,6 +31,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     let interrupt = Interrupt::listen(runtime.handle())?;
     let (as_json, progress) = match &cli.verb {
         Verb::Install(args) => (args.json && !args.dry_run, !args.no_progress && !args.dry_run),
+        Verb::Backup(args) => (false, !args.create.scheduled),
         _ => (false, false),
     };
     let sink = ui::sink(as_json, progress);
@@ -41,6 +42,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Plan(args) => verbs::plan::run(&world, args),
         Verb::Install(args) => verbs::install::run(&world, args),
         Verb::Verify(args) => verbs::verify::run(&world, args),
+        Verb::Status(args) => verbs::status::run(&world, args),
+        Verb::Doctor(args) => verbs::doctor::run(&world, args),
+        Verb::Backup(args) => verbs::backup::run(&world, args),
+        Verb::Restore(args) => verbs::restore::run(&world, args),
         Verb::Admin(Admin::Link(args)) => verbs::admin::print_link(&world, args),
         Verb::Admin(Admin::Password(args)) => verbs::admin::set_password(&world, args),
         Verb::Admin(Admin::ResetGroup(args)) => verbs::admin::reset_group(&world, args),
@@ -49,6 +54,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         Verb::Settings(SettingsVerb::Init(args)) => verbs::settings::init(&world, args),
         Verb::Settings(SettingsVerb::Show(args)) => verbs::settings::show(&world, args),
         Verb::Settings(SettingsVerb::Check(args)) => verbs::settings::check(&world, args),
+        Verb::Uninstall(args) => verbs::uninstall::run(&world, args),
+        Verb::Own(args) => verbs::own::run(&world, args),
+        Verb::Completions(args) => verbs::manual::completions(&world, args),
+        Verb::Man(args) => verbs::manual::man(&world, args),
     };
     // What hangs is left behind: its answer is not waited for any more.
     runtime.shutdown_background();

@@ -37,6 +37,7 @@ fn facts() -> Facts {
             standby: false,
         }),
         container_before: None,
+        program: "/usr/local/bin/authentik-install".into(),
         installed: None,
         cache: Fact::Absent,
         image: Some(Image {

@@ -6,6 +6,8 @@ mod containers;
 mod database;
 mod environment;
 mod proxy;
+pub mod removal;
+mod schedule;
 mod storage;
 mod units;
 
@@ -36,12 +38,20 @@ pub enum Phase {
     Containers,
     /// Caddy's site.
     Proxy,
+    /// Timers.
+    Schedule,
 }
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Phase; 5] =
-        [Phase::Accounts, Phase::Database, Phase::Cache, Phase::Containers, Phase::Proxy];
+    pub const ALL: [Phase; 6] = [
+        Phase::Accounts,
+        Phase::Database,
+        Phase::Cache,
+        Phase::Containers,
+        Phase::Proxy,
+        Phase::Schedule,
+    ];
 
     /// The word for it on the command line.
     pub fn name(self) -> &'static str {
@@ -51,6 +61,7 @@ impl Phase {
             Phase::Cache => "cache",
             Phase::Containers => "containers",
             Phase::Proxy => "proxy",
+            Phase::Schedule => "schedule",
         }
     }
 }
@@ -77,6 +88,7 @@ pub fn phase(phase: Phase, settings: &Settings, facts: &Facts) -> Result<Vec<Box
         Phase::Cache => cache::build(&mut steps, settings, facts)?,
         Phase::Containers => containers::build(&mut steps, settings, facts)?,
         Phase::Proxy => proxy::build(&mut steps, settings, facts)?,
+        Phase::Schedule => schedule::build(&mut steps, settings, facts)?,
     }
     Ok(steps.0)
 }

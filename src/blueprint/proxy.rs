@@ -68,7 +68,7 @@ fn loaded(proxy: &Proxy, settings: &Settings, site: &Id, served: bool) -> CaddyL
 }
 
 // What we had put into a Caddy that somebody else looks after now.
-fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts) {
+pub(super) fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     let Some(proxy) = facts.proxy.known() else { return };
     let why = "another proxy is used";
     let site = File::id_of(&proxy.site);

@@ -44,6 +44,9 @@ pub struct Verify {
     /// For a person: also what is as it should be.
     #[arg(long)]
     pub all: bool,
+    /// As the timer runs it: also tells the journal, the Prometheus file and `[notify]`.
+    #[arg(long, hide = true)]
+    pub scheduled: bool,
     /// Longest time in seconds; what has not answered by then is unknown.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub deadline: u64,
@@ -54,6 +57,28 @@ impl Verify {
     pub fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Where to put the bundle [default: /var/lib/authentik-install/authentik-doctor-TIME.tar.zst].
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `admin`

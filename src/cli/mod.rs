@@ -1,18 +1,30 @@
 //! The command line: what can be typed, and nothing else.
 
+mod backup;
 mod care;
+mod own;
+mod restore;
 mod settings;
+mod uninstall;
 
-pub use care::{Admin, Ak, Format, Link, Logs, Part, Password, ResetGroup, Verify};
+pub use backup::{
+    Backup, BackupVerb, Create, Export, Fetch, Key, List, Prove, Prune, Schedule, Send, Shelf, Show,
+};
+pub use care::{Admin, Ak, Doctor, Format, Link, Logs, Part, Password, ResetGroup, Status, Verify};
+pub use own::{Completions, KeyArgs, Man, Own, Shell, Update, VerifyDownload};
+pub use restore::{Commit, Restore, RestoreVerb};
 pub use settings::{ConfigArgs, PhaseArgs, SETTINGS_PATH, SettingsArgs};
 
+pub use uninstall::Uninstall;
+
+use crate::data::program::version_line;
 use crate::names::Domain;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Turns a systemd Linux host into a working authentik server and keeps it healthy.
 #[derive(Debug, Parser)]
-#[command(name = "authentik-install", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "authentik-install", version = version_line(), max_term_width = 100, after_help = EXIT_CODES)]
 #[command(args_override_self = true)]
 pub struct Cli {
     /// What to do.
@@ -47,11 +59,36 @@ pub enum Verb {
         after_help = "Examples:\n  authentik-install verify\n  authentik-install verify --json\n  authentik-install verify --format nagios --deadline 20\n  authentik-install verify --format prometheus --output /var/lib/prometheus/node-exporter/authentik.prom\n\nExit codes: 0 healthy, warnings allowed · 5 not healthy · with --format nagios: 0 ok · 1 warning · 2 critical · 3 unknown"
     )]
     Verify(Box<Verify>),
+    /// Show the installation on one screen: version, health, sizes, what comes next.
+    #[command(
+        after_help = "Examples:\n  authentik-install status\n  authentik-install status --json"
+    )]
+    Status(Status),
+    /// Look at everything, and pack settings, plan, units and logs for whoever helps; no secrets.
+    #[command(
+        after_help = "Example:\n  authentik-install doctor\n\nExit codes: 0 healthy · 5 not healthy; the bundle is written in both cases"
+    )]
+    Doctor(Doctor),
+    /// Back up, and look after the backups. Without a verb: make one.
+    #[command(
+        after_help = "Examples:\n  authentik-install backup\n  authentik-install backup verify latest --deep\n\nExit codes: 0 made · 7 made, and something could not be read as it should · 8 damaged · 9 there is none · 10 key missing or wrong"
+    )]
+    Backup(Box<Backup>),
+    /// Restore a backup, over the installation that is here or onto an empty host.
+    #[command(
+        after_help = "Examples:\n  authentik-install restore latest --dry-run\n  authentik-install restore /mnt/usb/authentik.tar --domain auth.example.com\n  authentik-install restore --abort"
+    )]
+    Restore(Box<Restore>),
+    /// Take authentik off this host. Database, data, secrets and backups stay, unless --delete-data.
+    #[command(
+        after_help = "Examples:\n  authentik-install uninstall --dry-run\n  authentik-install uninstall --yes\n  authentik-install uninstall --yes --delete-data=auth.example.com"
+    )]
+    Uninstall(Uninstall),
     /// Get in as the administrator.
     #[command(subcommand)]
     Admin(Admin),
     /// Run a command of authentik's own, in its worker: with the right user, groups and settings.
-    #[command(after_help = "Example:\n  authentik-install ak -- test_email admin@example.com")]
+    #[command(after_help = "Example:\n  authentik-install ak -- create_admin_group akadmin")]
     Ak(Ak),
     /// Show the logs. `podman logs` has none for a system user: they are in the journal.
     #[command(
@@ -61,6 +98,19 @@ pub enum Verb {
     /// Write, show and check the settings.
     #[command(subcommand)]
     Settings(SettingsVerb),
+    /// Look after this program itself.
+    #[command(subcommand, name = "self")]
+    Own(Own),
+    /// Print the completions of a shell.
+    #[command(
+        after_help = "Example:\n  authentik-install completions bash >/etc/bash_completion.d/authentik-install"
+    )]
+    Completions(Completions),
+    /// Print the manual page, or write those of all verbs.
+    #[command(
+        after_help = "Examples:\n  authentik-install man | man -l -\n  authentik-install man --output /usr/local/share/man/man1"
+    )]
+    Man(Man),
 }
 
 /// `check`
@@ -183,6 +233,6 @@ mod tests {
         let args = PhaseArgs { only: vec![Phase::Proxy, Phase::Accounts], skip: vec![] };
         assert_eq!(args.chosen(), [Phase::Accounts, Phase::Proxy]);
         let args = PhaseArgs { only: vec![], skip: vec![Phase::Proxy] };
-        assert_eq!(args.chosen().len(), 4);
+        assert_eq!(args.chosen().len(), 5);
     }
 }

@@ -3,5 +3,6 @@
 pub mod distro;
 pub mod embedded;
 pub mod postgresql;
+pub mod program;
 pub mod release;
 pub mod render;

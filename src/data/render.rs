@@ -15,6 +15,8 @@ pub enum Syntax {
     Unit,
     /// Caddyfile: a value is one token, `{` starts a placeholder.
     Caddyfile,
+    /// Text for people.
+    Text,
 }
 
 impl Syntax {
@@ -30,6 +32,7 @@ impl Syntax {
         }
         match self {
             Syntax::Unit if value.ends_with('\\') => refuse("ends with a backslash"),
+            Syntax::Text => Ok(value.to_owned()),
             Syntax::Unit => Ok(value.replace('%', "%%")),
             Syntax::Caddyfile if value.contains(['{', '}', '"', '`', ' ', '#']) => {
                 refuse("is not one plain token of a Caddyfile")

@@ -74,6 +74,24 @@ pub fn apply(
     told: &dyn Sink,
     done: &mut Done,
 ) -> Result<()> {
+    let build = |phase, facts: &Facts| blueprint::phase(phase, settings, facts);
+    converge(host, (settings, phases), &build, told, done)
+}
+
+/// Lays out one phase from the facts of the moment.
+pub type Build<'b> = dyn Fn(Phase, &Facts) -> Result<Vec<Box<dyn Step>>> + 'b;
+
+/// Makes so what `build` says of each phase.
+///
+/// # Errors
+/// As [`apply`].
+pub fn converge(
+    host: &Writer<'_>,
+    (settings, phases): (&Settings, &[Phase]),
+    build: &Build<'_>,
+    told: &dyn Sink,
+    done: &mut Done,
+) -> Result<()> {
     let mut ledger = Ledger::read(host)?;
     let mut known = None;
     for phase in phases {
@@ -85,7 +103,7 @@ pub fn apply(
                 Some(facts) => facts,
                 None => Facts::gather(host, settings)?,
             };
-            let steps = blueprint::phase(*phase, settings, &facts)?;
+            let steps = build(*phase, &facts)?;
             let rests = round(host, (*phase, steps), told, (&mut ledger, done))?;
             if done.changes.len() == before {
                 known = Some(facts);

@@ -85,6 +85,19 @@ impl Ledger {
         self.written.claims.is_empty()
     }
 
+    /// The names of everything that is ours.
+    pub fn claims(&self) -> Vec<Id> {
+        self.written.claims.keys().map(|id| Id::written(id)).collect()
+    }
+
+    /// Throws it away, with what else is remembered here: nothing is ours any more.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn delete(host: &Writer<'_>) -> Result<()> {
+        host.remove_tree(Path::new(DIR))
+    }
+
     /// Is this ours?
     pub fn standing(&self, id: &Id) -> Standing {
         match self.written.claims.get(id.as_str()) {

@@ -81,10 +81,22 @@ impl Plan {
             Facts::gather(host, settings)
         })?;
         facts.refuse_other_line(settings)?;
+        Plan::of(host, phases, &|phase| blueprint::phase(phase, settings, &facts))
+    }
+
+    /// Looks at what `build` says of each phase.
+    ///
+    /// # Errors
+    /// If the host cannot be looked at.
+    pub fn of(
+        host: &Reader,
+        phases: &[Phase],
+        build: &dyn Fn(Phase) -> Result<Vec<Box<dyn Step>>>,
+    ) -> Result<Self> {
         let ledger = Ledger::read(host)?;
         let mut planned = Vec::new();
         for phase in phases {
-            planned.push((*phase, blueprint::phase(*phase, settings, &facts)?));
+            planned.push((*phase, build(*phase)?));
         }
         host.check_interrupt()?;
         let planned = look(host, &ledger, &planned)?;

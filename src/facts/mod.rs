@@ -13,6 +13,7 @@ use crate::settings::Settings;
 use crate::settings::input::UserNamespace;
 use cache::Cache;
 use proxy::Proxy;
+use std::path::PathBuf;
 
 /// A thing that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct Facts {
     pub cache: Fact<Cache>,
     /// The host's Caddy and where our site belongs.
     pub proxy: Fact<Proxy>,
+    /// Where this program is, or is to be put.
+    pub program: PathBuf,
 }
 
 impl Facts {
@@ -114,6 +117,7 @@ impl Facts {
                 image,
                 cache,
                 proxy,
+                program: program(host),
             })
         })
     }
@@ -139,6 +143,15 @@ impl Facts {
         )
         .next(format!("keep it: --version {here}\nNothing was touched."))
         .exit(Exit::Unfit))
+    }
+}
+
+// By a package, or where everybody puts what no package brings.
+fn program(host: &Reader) -> PathBuf {
+    let [own, packaged] = ["/usr/local/bin/authentik-install", "/usr/bin/authentik-install"];
+    match !host.exists(own) && host.exists(packaged) {
+        true => packaged.into(),
+        false => own.into(),
     }
 }
 

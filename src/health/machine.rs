@@ -140,7 +140,3 @@ pub(super) fn release(context: &Context) -> Result<Finding> {
     }
     Ok(Finding::ok(format!("authentik {version}, the line {} is mended", release.line)))
 }
-
-pub(super) fn backups(_: &Context) -> Result<Finding> {
-    Ok(Finding::ok("not set up"))
-}

@@ -4,23 +4,29 @@
 //! A check that could not look is not a check that failed: the first is `unknown`, with the reason.
 
 mod accounts;
+mod backups;
 mod database;
 mod files;
 mod machine;
 mod report;
 mod resources;
+pub mod status;
 mod table;
+pub mod watch;
 mod web;
 mod workload;
 
 pub use report::{Group, Measure, Options, Report, Row, Severity};
 
+use crate::backup::shelf::Shelved;
 use crate::checks::{self, Finding, Subject};
 use crate::error::{Failure, Result};
-use crate::facts::Facts;
+use crate::facts::{self, Facts};
 use crate::host::Reader;
 use crate::host::accounts::Account;
+use crate::host::http::Answer;
 use crate::host::postgres::Server;
+use crate::host::tls::Presented;
 use crate::settings::Settings;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,6 +37,9 @@ struct Context {
     settings: Settings,
     facts: OnceLock<std::result::Result<Facts, String>>,
     measures: Mutex<Vec<Measure>>,
+    presented: OnceLock<std::result::Result<Presented, String>>,
+    login_page: OnceLock<std::result::Result<Answer, String>>,
+    shelved: OnceLock<std::result::Result<Vec<Shelved>, String>>,
 }
 
 impl Context {
@@ -85,6 +94,9 @@ struct Started {
     task: tokio::task::JoinHandle<(Result<Finding>, Duration)>,
 }
 
+/// So that what takes longest does not share the processors with everything else at once.
+const HEAD_START: Duration = Duration::from_millis(30);
+
 /// Looks at everything that is asked for. It ends by the deadline, whatever hangs.
 ///
 /// # Errors
@@ -97,8 +109,12 @@ pub fn run(host: &Reader, settings: &Settings, options: &Options) -> Result<Repo
         settings: settings.clone(),
         facts: OnceLock::new(),
         measures: Mutex::default(),
+        presented: OnceLock::new(),
+        login_page: OnceLock::new(),
+        shelved: OnceLock::new(),
     });
     let rows = host.runtime().block_on(async {
+        ask_early(&context, options).await;
         let gathered = gather(&context, options.deadline / 2);
         let mut started: Vec<Started> = table::CHECKS
             .iter()
@@ -153,6 +169,29 @@ fn start(context: &Arc<Context>, check: &'static Check) -> Started {
     });
     let Check { id, group, severity, proves, .. } = check;
     Started { row: Row::new(*id, *group, *severity, *proves), task }
+}
+
+// Podman and Caddy take longest to answer: they are asked first, and what they say is kept.
+async fn ask_early(context: &Arc<Context>, options: &Options) {
+    let early = |ask: fn(&Context)| {
+        let own = Arc::clone(context);
+        drop(tokio::task::spawn_blocking(move || ask(&own)));
+    };
+    if options.wants(Group::Workload) || options.wants(Group::Files) {
+        early(|context| drop(context.account().map(|own| context.host.containers(&own))));
+        early(|context| {
+            let tag = context.settings.image_tag();
+            drop(context.account().map(|own| context.host.image(&own, &tag)));
+        });
+    }
+    if options.wants(Group::Web) {
+        early(|context| {
+            if let Ok(Some(proxy)) = facts::proxy::look(&context.host) {
+                let _ = context.host.caddy_adapt(&proxy.caddy);
+            }
+        });
+    }
+    tokio::time::sleep(HEAD_START).await;
 }
 
 // The facts are set whatever happens: everybody waits for them.

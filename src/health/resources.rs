@@ -22,6 +22,7 @@ fn group(id: &str) -> Group {
         "valkey" => Group::Cache,
         "image" | "workload" | "bootstrap" => Group::Workload,
         "caddyfile" => Group::Web,
+        "timer" if id.contains("backup") => Group::Backups,
         "loaded" if id.contains("caddy") => Group::Web,
         "loaded" if id.contains("valkey") => Group::Cache,
         _ => Group::Files,
@@ -36,6 +37,7 @@ fn groups(phase: Phase) -> &'static [Group] {
         Phase::Cache => &[Group::Files, Group::Secrets, Group::Cache],
         Phase::Containers => &[Group::Files, Group::Secrets, Group::Workload],
         Phase::Proxy => &[Group::Files, Group::Web],
+        Phase::Schedule => &[Group::Files, Group::Backups],
     }
 }
 

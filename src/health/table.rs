@@ -2,7 +2,7 @@
 
 use super::Severity::{Critical, Warning};
 use super::{Check, Context, Group, Severity};
-use super::{accounts, database, files, machine, web, workload};
+use super::{accounts, backups, database, files, machine, web, workload};
 use crate::checks::Finding;
 use crate::error::Result;
 
@@ -213,8 +213,34 @@ pub(super) const CHECKS: &[Check] = &[
         machine::release,
     )),
     check(
-        ("backups", "there is a good backup, not too old"),
+        ("backup-age", "the newest good backup is younger than two periods"),
         (Backups, Critical),
-        machine::backups,
+        backups::age,
+    ),
+    check(
+        ("backup-whole", "no backup is known to be damaged"),
+        (Backups, Critical),
+        backups::whole,
+    ),
+    check(
+        ("backup-run", "the last run of the timer ended well"),
+        (Backups, Critical),
+        backups::run,
+    ),
+    check(
+        ("backup-space", "there is room for the next backup"),
+        (Backups, Critical),
+        backups::space,
+    ),
+    check(
+        ("backup-offsite", "the newest good backup has a copy on another machine"),
+        (Backups, Warning),
+        backups::offsite,
+    ),
+    check(("restore", "no restore was stopped half-way"), (Backups, Critical), backups::restore),
+    check(
+        ("backup-proof", "a backup was restored and compared lately"),
+        (Backups, Warning),
+        backups::proof,
     ),
 ];

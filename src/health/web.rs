@@ -30,8 +30,12 @@ impl Context {
         })
     }
 
+    // Each is asked for once, however many checks look at it.
     fn presented(&self) -> Result<Presented> {
-        self.host.certificate(&self.settings.domain, &self.trust()?)
+        let ask = || self.host.certificate(&self.settings.domain, &self.trust()?);
+        let asked = self.presented.get_or_init(|| ask().map_err(|failure| failure.summary()));
+        let lost = |why: &String| Failure::new("looking at", "the certificate", why.as_str());
+        asked.clone().map_err(|why| lost(&why).next(CADDY))
     }
 
     // Whose the certificate is, is judged by a check of its own.
@@ -41,9 +45,11 @@ impl Context {
             .get(path)
     }
 
-    fn login_page(&self) -> Result<Answer> {
-        self.page(&format!("/if/flow/{FLOW}/"))
-            .map_err(|why| Failure::new("asking for", self.settings.url(), why).next(CADDY))
+    fn login_page(&self) -> Result<&Answer> {
+        let asked = self.login_page.get_or_init(|| self.page(&format!("/if/flow/{FLOW}/")));
+        asked.as_ref().map_err(|why| {
+            Failure::new("asking for", self.settings.url(), why.as_str()).next(CADDY)
+        })
     }
 
     // Another proxy is somebody else's to look after.
@@ -165,7 +171,7 @@ pub(super) fn client_address(context: &Context) -> Result<Finding> {
     context.ours(|| {
         let process = context.process("authentik-server")?;
         // So that there is a connection to look at.
-        let _ = context.page("/-/health/live/");
+        let _ = context.login_page();
         let believed = process.environment()?.remove("AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS");
         let believed = believed.unwrap_or_default();
         let networks: Vec<(u32, u32)> = believed.split(',').filter_map(network).collect();
@@ -192,7 +198,8 @@ fn network(text: &str) -> Option<(u32, u32)> {
 
 pub(super) fn websocket(context: &Context) -> Result<Finding> {
     context.ours(|| {
-        Ok(match context.host.websocket(&context.settings.domain, "/ws/client/")? {
+        let domain = &context.settings.domain;
+        Ok(match context.host.websocket(domain, &context.trust()?, "/ws/client/")? {
             // Refused by authentik itself, since nobody is signed in.
             status @ (101 | 403) => Finding::ok(format!("status {status}")),
             status => Finding::fail(format!("status {status} instead of 101"), CADDY),

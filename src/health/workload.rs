@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_full_file_system_is_told() {
-        let space = |free| Space { size: 1000, free, inodes: 0, inodes_free: 0 };
+        let space = |free| Space { size: 1000, free, inodes: 0, inodes_free: 0, file_system: 0 };
         assert!(room("/tmp", space(900)).is_ok());
         assert!(room("/tmp", space(10)).is_err());
     }

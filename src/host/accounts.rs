@@ -207,6 +207,44 @@ impl Writer<'_> {
             .map(drop)
     }
 
+    /// Takes a user out of a group.
+    ///
+    /// # Errors
+    /// If `gpasswd` fails.
+    pub fn remove_from_group(&self, user: &str, group: &str) -> Result<()> {
+        Cmd::new("gpasswd")
+            .args(["--delete", user, group])
+            .changes_only(&[About::Accounts])
+            .run(self)
+            .map(drop)
+    }
+
+    /// Lets a user linger no more.
+    ///
+    /// # Errors
+    /// If `loginctl` fails.
+    pub fn disable_linger(&self, user: &str) -> Result<()> {
+        let cmd = Cmd::new("loginctl").args(["disable-linger", user]);
+        cmd.changes_only(&[About::Accounts, About::Units]).run(self).map(drop)
+    }
+
+    /// Deletes a user and its subordinate ids; its home is not touched.
+    ///
+    /// # Errors
+    /// If `userdel` fails.
+    pub fn delete_user(&self, name: &str) -> Result<()> {
+        let cmd = Cmd::new("userdel").arg(name).next(format!("ps -u {name}"));
+        cmd.changes_only(&[About::Accounts]).run(self).map(drop)
+    }
+
+    /// Deletes a group.
+    ///
+    /// # Errors
+    /// If `groupdel` fails.
+    pub fn delete_group(&self, name: &str) -> Result<()> {
+        Cmd::new("groupdel").arg(name).changes_only(&[About::Accounts]).run(self).map(drop)
+    }
+
     /// Gives a user a range of subordinate ids.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::host::accounts::Account;
 use crate::host::openat::{
     Trust, as_user, failure, meta, open_dir, open_in, parent_of, put_at, read_at, set_perms, split,
 };
+use crate::host::store::open_trusted;
 use crate::host::{Reader, Writer};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, unlinkat};
 use rustix::io::Errno;
@@ -17,6 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Owner and mode.
@@ -81,7 +83,12 @@ impl FileNow {
 
 /// SHA-256 in hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Is there already something of that name?
@@ -196,18 +203,57 @@ impl Reader {
         }
     }
 
+    /// Refuses a program that root is to run and others could change.
+    ///
+    /// # Errors
+    /// If so, or if there is none.
+    pub fn refuse_changeable(&self, program: &Path) -> Result<()> {
+        let (dir, name) = parent_of(program, Trust::RootOnly)?;
+        let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| failure("looking at", program, errno))?;
+        let meta = meta(&stat);
+        match (meta.kind, meta.perms.uid, meta.perms.mode & 0o022) {
+            (FileType::RegularFile, 0, 0) => Ok(()),
+            _ => Err(failure("starting", program, "it is not a file that root alone can change")
+                .next(format!("ls -l {}", program.display()))),
+        }
+    }
+
+    /// Refuses a file with a secret that others than root can read or change.
+    ///
+    /// # Errors
+    /// If so, or if there is none.
+    pub fn refuse_readable(&self, path: &Path) -> Result<()> {
+        let meta =
+            open_trusted(path)?.metadata().map_err(|error| failure("reading", path, error))?;
+        match (meta.uid(), meta.mode() & 0o077) {
+            (0, 0) => Ok(()),
+            _ => Err(failure("reading", path, "others than root can read or change it")
+                .next(format!("chown root:root {0}; chmod 0600 {0}", path.display()))),
+        }
+    }
+
+    /// The bytes of the program that runs.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn own_program(&self) -> Result<Vec<u8>> {
+        let path = Path::new("/proc/self/exe");
+        std::fs::read(path).map_err(|error| failure("reading", path, error))
+    }
+
     /// The path with links resolved, for folders of the system such as /var/run.
     pub fn canonical(&self, path: &Path) -> std::path::PathBuf {
         std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
     }
 }
 
-/// Writes a file for others to read, whole or not at all. It is no part of the installation, so no
-/// lock is needed. In a folder of another user it is written as that user.
+/// Writes a file that is no part of the installation, so no lock is needed: whole or not at all. In a
+/// folder of another user it is written as that user.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn publish(host: &Reader, path: &Path, text: &str) -> Result<()> {
+pub fn publish(host: &Reader, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let (parent, _) = split(path)?;
     let owner = match host.stat(parent)? {
         Some(meta) => meta.perms.uid,
@@ -217,9 +263,7 @@ pub fn publish(host: &Reader, path: &Path, text: &str) -> Result<()> {
             );
         }
     };
-    let put = |uid, gid, trust| {
-        put_at(path, text.as_bytes(), Perms { uid, gid, mode: 0o644 }, Put::Replace, trust)
-    };
+    let put = |uid, gid, trust| put_at(path, bytes, Perms { uid, gid, mode }, Put::Replace, trust);
     match host.account(&owner.to_string())? {
         Some(account) if owner != 0 => {
             as_user(&account, || put(account.uid, account.gid, Trust::Anybody))

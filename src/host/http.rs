@@ -136,6 +136,79 @@ impl Client {
         read(answer.map_err(|error| error.to_string())?)
     }
 
+    /// Any address, as this host would ask for it: through its proxy, by the authorities it trusts.
+    pub fn anywhere(host: &Reader, base: &Secret, limit: Duration) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(host.patience(limit)))
+            .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().root_certs(roots(host)).build())
+            .build();
+        Client { agent: config.into(), base: base.expose().to_owned() }
+    }
+
+    /// Where releases are. Redirects are followed; to plain HTTP only if that was asked for.
+    pub fn releases(host: &Reader, base: &str, https_only: bool, limit: Duration) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(limit))
+            .timeout_connect(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .https_only(https_only)
+            .tls_config(TlsConfig::builder().root_certs(roots(host)).build())
+            .build();
+        Client { agent: config.into(), base: base.to_owned() }
+    }
+
+    /// The body of a path, of at most so many bytes.
+    ///
+    /// # Errors
+    /// In words, if there is none.
+    pub fn stream(
+        &self,
+        path: &str,
+        most: u64,
+    ) -> std::result::Result<impl std::io::Read + use<>, String> {
+        let answer = self.agent.get(format!("{}{path}", self.base)).call();
+        let answer = answer.map_err(|error| error.to_string())?;
+        match answer.status().as_u16() {
+            200 => Ok(answer.into_body().into_with_config().limit(most).reader()),
+            status => Err(format!("status {status}")),
+        }
+    }
+
+    /// Asks for the headers of a path alone.
+    ///
+    /// # Errors
+    /// In words, if there is no answer.
+    pub fn head(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> std::result::Result<Answer, String> {
+        let mut asked = self.agent.head(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            asked = asked.header(*name, *value);
+        }
+        read(asked.call().map_err(|error| error.to_string())?)
+    }
+
+    /// Asks for another address.
+    ///
+    /// # Errors
+    /// In words, if there is no answer.
+    pub fn get_at(&self, url: &str) -> std::result::Result<Answer, String> {
+        read(self.agent.get(url).call().map_err(|error| error.to_string())?)
+    }
+
+    /// Posts text as JSON.
+    ///
+    /// # Errors
+    /// In words, if there is no answer.
+    pub fn post_text(&self, path: &str, text: &str) -> std::result::Result<Answer, String> {
+        let asked = self.agent.post(format!("{}{path}", self.base));
+        let answer = asked.header("content-type", "application/json").send(text);
+        read(answer.map_err(|error| error.to_string())?)
+    }
+
     fn post(&self, path: &str, body: &Value) -> std::result::Result<Answer, String> {
         let answer = self.agent.post(format!("{}{path}", self.base)).send_json(body);
         read(answer.map_err(|error| error.to_string())?)
@@ -191,6 +264,14 @@ impl Client {
             return Err(format!("{user} is not an administrator"));
         }
         Ok(())
+    }
+}
+
+// The authorities that this host trusts.
+fn roots(host: &Reader) -> RootCerts {
+    match host.trusted_roots() {
+        roots if roots.is_empty() => RootCerts::WebPki,
+        roots => RootCerts::Specific(Arc::new(roots)),
     }
 }
 

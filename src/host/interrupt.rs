@@ -38,6 +38,12 @@ impl Interrupt {
         Ok(Interrupt { raised, _sender: sender })
     }
 
+    /// One that never hears of a signal, for what has to come to its end.
+    pub fn never() -> Self {
+        let (sender, raised) = watch::channel(None);
+        Interrupt { raised, _sender: Arc::new(sender) }
+    }
+
     /// Has a signal arrived?
     ///
     /// # Errors

@@ -12,6 +12,11 @@ use std::time::Duration;
 const LOOKUP: Duration = Duration::from_secs(4);
 
 impl Reader {
+    /// The name that this machine has for itself.
+    pub fn host_name(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
     /// The kind of container that this is, in systemd's words; `None` on a machine of its own.
     ///
     /// # Errors

@@ -3,30 +3,41 @@
 //! This is the only layer that starts processes, opens files or sockets.
 
 pub mod accounts;
+pub mod archive;
 pub mod arg;
 pub mod caddy;
+pub mod dump;
 pub mod files;
 pub mod http;
 pub mod interrupt;
 pub mod lock;
 pub mod machine;
 mod memo;
+pub mod nest;
+mod notify;
 mod openat;
+pub mod outside;
 pub mod podman;
 pub mod postgres;
 pub mod process;
 pub mod programs;
+mod registry;
+pub mod releases;
 pub mod run;
 pub mod scram;
+pub mod session;
+pub mod store;
 pub mod systemd;
 mod terminal;
 pub mod tls;
+pub mod tree;
 pub mod valkey;
 
 use crate::error::{Failure, Result};
 use interrupt::Interrupt;
 use lock::Lock;
 use memo::{About, Memo};
+use session::Sessions;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,13 +50,14 @@ pub struct Reader {
     runtime: Handle,
     interrupt: Interrupt,
     memo: Arc<Memo>,
+    sessions: Arc<Sessions>,
     until: Option<Instant>,
 }
 
 impl Reader {
     /// A reader whose processes live on `runtime` and end early when `interrupt` is raised.
     pub fn new(runtime: Handle, interrupt: Interrupt) -> Self {
-        Reader { runtime, interrupt, memo: Arc::default(), until: None }
+        Reader { runtime, interrupt, memo: Arc::default(), sessions: Arc::default(), until: None }
     }
 
     /// The same reader, whose every question has to be answered within this time from now on.
@@ -119,6 +131,12 @@ impl<'lock> Writer<'lock> {
     /// A writer for as long as the lock is held.
     pub fn new(reader: Reader, lock: &'lock Lock) -> Self {
         Writer { reader, _lock: lock }
+    }
+
+    /// The same writer, which goes on when the user asks to stop: what leads back must end.
+    pub fn undisturbed(&self) -> Self {
+        let reader = Reader { interrupt: Interrupt::never(), ..self.reader.clone() };
+        Writer { reader, _lock: self._lock }
     }
 }
 

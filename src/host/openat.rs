@@ -1,7 +1,7 @@
 //! The work on file descriptors behind `files.rs`: no link is followed, every step is relative to an
 //! opened folder, and a file appears whole or not at all.
 
-use crate::error::{Cause, Failure, Result};
+use crate::error::{Cause, Exit, Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::files::{FileNow, Meta, Perms, Put};
 use rustix::fs::{
@@ -66,7 +66,7 @@ pub(super) fn trusted(dir: &OwnedFd, shown: &Path) -> Result<()> {
         shown,
         "others than root can change this folder, so root does not use paths through it",
     )
-    .next(format!("chown root {0} && chmod go-w {0}", shown.display())))
+    .next(format!("put it below folders of root's: ls -ld {}", shown.display())))
 }
 
 /// Opens a folder component by component. `None`: it does not exist.
@@ -142,7 +142,9 @@ pub(super) fn read_at(path: &Path, trust: Trust) -> Result<Option<FileNow>> {
                 "reading",
                 path,
                 "it is a symbolic link, which root does not follow",
-            ));
+            )
+            .next(format!("look where it leads, and take it away: ls -l {}", path.display()))
+            .exit(Exit::Unfit));
         }
         Err(errno) => return Err(failure("reading", path, errno)),
     };
@@ -153,10 +155,13 @@ pub(super) fn read_at(path: &Path, trust: Trust) -> Result<Option<FileNow>> {
     }
     let mut bytes = Vec::new();
     File::from(fd)
-        .take(READ_CAP)
+        .take(READ_CAP + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| failure("reading", path, error))?;
-    Ok(Some(FileNow { meta, bytes }))
+    match bytes.len() as u64 > READ_CAP {
+        true => Err(failure("reading", path, "it is larger than 8 MiB, as no file of its kind is")),
+        false => Ok(Some(FileNow { meta, bytes })),
+    }
 }
 
 /// Runs `work` as another user: id, group and no other groups, on a thread that ends after it.

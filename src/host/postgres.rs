@@ -4,19 +4,13 @@
 use crate::error::{Cause, Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::memo::About;
-use crate::host::openat::as_user;
 use crate::host::run::{Cmd, Output, find};
 use crate::host::{Reader, Writer};
 use crate::secret::Secret;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres::error::SqlState;
 
 /// A running server, as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +59,9 @@ pub enum Login {
 }
 
 /// Why there is no server to ask.
-pub const NOBODY: &str = "none listens on a Unix socket";
+pub const NOBODY: &str = "none listens on a Unix socket in a folder of its own (/run/postgresql)";
 
-fn socket(dir: &Path, port: u16) -> PathBuf {
+pub(super) fn socket(dir: &Path, port: u16) -> PathBuf {
     dir.join(format!(".s.PGSQL.{port}"))
 }
 
@@ -77,11 +71,21 @@ fn listening() -> Result<Vec<(PathBuf, u16)>> {
     let text =
         std::fs::read_to_string(list).map_err(|error| Failure::new("reading", list, error))?;
     let mut found = sockets(&text);
-    found.sort_by_key(|(_, port)| (*port != USUAL_PORT, *port));
+    // A name that is not absolute is one of somebody's own making.
+    found.retain(|(dir, _)| dir.is_absolute());
+    found.sort_by_key(|(dir, port)| (!usual(dir), *port != USUAL_PORT, *port));
     Ok(found)
 }
 
+fn usual(dir: &Path) -> bool {
+    ["/run/postgresql", "/var/run/postgresql"].iter().any(|known| dir == Path::new(known))
+}
+
 const USUAL_PORT: u16 = 5432;
+/// Whose servers are, in every distribution.
+const OWNER: &str = "postgres";
+/// SYS_UID_MAX of login.defs(5), as every distribution has it.
+const LAST_SYSTEM_USER: u32 = 999;
 
 // Num RefCount Protocol Flags Type St Inode Path; flag 00010000: it listens.
 fn sockets(text: &str) -> Vec<(PathBuf, u16)> {
@@ -97,7 +101,7 @@ fn sockets(text: &str) -> Vec<(PathBuf, u16)> {
     found.collect()
 }
 
-fn json<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
+pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -106,21 +110,41 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
         .map_err(|error| Failure::new("reading the answer of", "PostgreSQL", error.to_string()))
 }
 
-fn in_words(error: &tokio_postgres::Error) -> String {
+pub(super) fn in_words(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(refusal) => refusal.message().to_owned(),
         None => error.to_string(),
     }
 }
 
-fn psql(owner: &Account, database: &str) -> Cmd {
+fn psql(server: &Server, database: &str) -> Cmd {
     Cmd::new("psql")
-        .user(owner)
+        .user(&server.owner)
         .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"])
+        .args(["-p", &server.port.to_string(), "-h"])
+        .arg(&server.socket_dir)
         .next("is PostgreSQL running? systemctl list-units 'postgresql*'")
 }
 
 impl Reader {
+    // Whose server it is. Anybody can listen under such a name, and would be told what is the server's
+    // alone: it has to be a system user's, in a folder where only that one or root makes names. In other
+    // folders than the usual ones any service could make one: there it is PostgreSQL's own user's.
+    fn trusted_owner(&self, dir: &Path, port: u16) -> Result<Option<Account>> {
+        let (Some(folder), Some(file)) = (self.stat(dir)?, self.stat(&socket(dir, port))?) else {
+            return Ok(None);
+        };
+        let uid = file.perms.uid;
+        let own_folder = folder.perms.uid == 0 || folder.perms.uid == uid;
+        let closed = folder.perms.mode & 0o002 == 0;
+        let system = uid != 0 && uid <= LAST_SYSTEM_USER;
+        if !(own_folder && closed && system) {
+            return Ok(None);
+        }
+        let owner = self.account(&uid.to_string())?;
+        Ok(owner.filter(|owner| usual(dir) || owner.name == OWNER))
+    }
+
     /// The running server, or `None` where there is no `psql`. Of several that of the usual port,
     /// or else of the lowest.
     ///
@@ -130,16 +154,19 @@ impl Reader {
         if find("psql").is_none() {
             return Ok(None);
         }
-        let Some((socket_dir, port)) = listening()?.into_iter().next() else {
+        let mut found = None;
+        for (dir, port) in listening()? {
+            // Debian's is still named below /var/run, which is a link.
+            let dir = self.canonical(&dir);
+            // One that cannot be looked at does not stand in the way of the others.
+            if let Ok(Some(owner)) = self.trusted_owner(&dir, port) {
+                found = Some((dir, port, owner));
+                break;
+            }
+        }
+        let Some((socket_dir, port, owner)) = found else {
             return Err(Failure::new("looking for", "PostgreSQL", NOBODY)
                 .next("systemctl list-units 'postgresql*'"));
-        };
-        // Debian's is still named below /var/run, which is a link.
-        let socket_dir = self.canonical(&socket_dir);
-        let path = socket(&socket_dir, port);
-        let owner = self.stat(&path)?.map(|meta| meta.perms.uid.to_string());
-        let Some(owner) = owner.map(|uid| self.account(&uid)).transpose()?.flatten() else {
-            return Err(Failure::new("looking for the owner of", path.display(), "it has none"));
         };
         let (unit, hba_file, data_dir) = (None, PathBuf::new(), PathBuf::new());
         let unknown = Server {
@@ -195,50 +222,6 @@ impl Reader {
         Ok(self.query(server, database, &sql)? == Some(true))
     }
 
-    // Connected as the user that owns the server, whom it knows without a password: a `psql` for
-    // each question would take ten times as long.
-    fn ask(&self, server: &Server, database: &str, sql: &str) -> Result<String> {
-        let path = socket(&server.socket_dir, server.port);
-        let fail = |cause: String| {
-            Failure::new("asking PostgreSQL at", path.display(), cause)
-                .next("is PostgreSQL running? systemctl list-units 'postgresql*'")
-        };
-        let stream = as_user(&server.owner, || {
-            connect(&path).map_err(|errno| match errno {
-                Errno::AGAIN => fail("it takes no more connections, or does not run on".into()),
-                errno => fail(errno.to_string()),
-            })
-        })?;
-        let mut config = tokio_postgres::Config::new();
-        config.dbname(database).user(&server.owner.name).application_name("authentik-install");
-        let work = async {
-            let stream = tokio::net::UnixStream::from_std(stream)
-                .map_err(|error| fail(error.to_string()))?;
-            let said = |error: tokio_postgres::Error| fail(in_words(&error));
-            let connected = config.connect_raw(stream, tokio_postgres::NoTls).await;
-            let (client, connection) = match connected {
-                Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {
-                    return Ok(String::new());
-                }
-                other => other.map_err(said)?,
-            };
-            let driver = tokio::spawn(connection);
-            let read_only = format!("SET default_transaction_read_only = on; {sql}");
-            let answer = client.simple_query(&read_only).await.map_err(said);
-            driver.abort();
-            let rows = answer?;
-            let first = rows.iter().find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row.get(0),
-                _ => None,
-            });
-            Ok(first.unwrap_or_default().to_owned())
-        };
-        let limit = self.patience(Duration::from_secs(30));
-        self.runtime()
-            .block_on(async { tokio::time::timeout(limit, work).await })
-            .unwrap_or_else(|_| Err(fail(Cause::Deadline(limit).to_string())))
-    }
-
     /// Logs in as a role over the socket, as authentik will.
     pub fn login(&self, server: &Server, database: &str, role: &str, password: &Secret) -> Login {
         let mut config = tokio_postgres::Config::new();
@@ -265,14 +248,6 @@ impl Reader {
             Err(_) => Login::Refused(Cause::Deadline(limit).to_string()),
         }
     }
-}
-
-// Never waits: a server that is stopped would let the queue of its socket run full.
-fn connect(path: &Path) -> rustix::io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
-    Ok(fd.into())
 }
 
 impl Reader {
@@ -307,11 +282,7 @@ impl Writer<'_> {
     /// # Errors
     /// At the first statement that fails.
     pub fn sql(&self, server: &Server, database: &str, sql: &str) -> Result<()> {
-        psql(&server.owner, database)
-            .stdin_text(sql)
-            .changes_only(&[About::Database])
-            .run(self)
-            .map(drop)
+        psql(server, database).stdin_text(sql).changes_only(&[About::Database]).run(self).map(drop)
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Space {
     pub inodes: u64,
     /// Files that can still be made.
     pub inodes_free: u64,
+    /// Which one it is.
+    pub file_system: u64,
 }
 
 impl Space {
@@ -42,6 +44,7 @@ impl Space {
             free: stat.f_bavail * stat.f_frsize,
             inodes: stat.f_files,
             inodes_free: stat.f_favail,
+            file_system: stat.f_fsid,
         }
     }
 }

@@ -50,6 +50,17 @@ impl Reader {
         setuid || rustix::fs::getxattr(&path, "security.capability", &mut [0_u8; 64]).is_ok()
     }
 
+    /// Bytes that the files of a folder hold, on its own file system. Links are not followed.
+    ///
+    /// # Errors
+    /// If they cannot be counted in time.
+    pub fn size_of(&self, path: &Path) -> Result<u64> {
+        let text = Cmd::new("du").args(["-sxb", "--"]).arg(path).looks_anew().run(self)?;
+        super::parse("counting the bytes in", &path.display().to_string(), {
+            text.split_whitespace().next().unwrap_or_default()
+        })
+    }
+
     /// systemd's version.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ pub(in crate::host) struct Cmd {
     user: Option<Account>,
     env: Vec<(OsString, OsString)>,
     input: Input,
+    output: Option<File>,
     deadline: Duration,
     interruptible: bool,
     asks: Option<About>,
@@ -67,6 +68,7 @@ impl Cmd {
             user: None,
             env: Vec::new(),
             input: Input::Nothing,
+            output: None,
             deadline: Duration::from_secs(30),
             interruptible: false,
             asks: None,
@@ -105,6 +107,12 @@ impl Cmd {
 
     pub fn stdin_file(mut self, file: File) -> Self {
         self.input = Input::File(file);
+        self
+    }
+
+    /// Where its standard output goes, instead of being kept.
+    pub fn stdout_file(mut self, file: File) -> Self {
+        self.output = Some(file);
         self
     }
 
@@ -274,7 +282,12 @@ impl Cmd {
                 Some(bytes)
             }
         };
+        if let Some(file) = self.output {
+            command.stdout(file);
+        }
         let mut child = command.spawn().map_err(|error| fail(error.into()))?;
+        // It holds our end of a pipe, whose reader waits for the last one to close it.
+        drop(command);
         let group = child.id();
         let stdin = child.stdin.take();
         let feed = async move {

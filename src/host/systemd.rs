@@ -1,6 +1,6 @@
 //! systemd: the system's manager and a user's.
 
-use crate::error::{Failure, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::memo::About;
 use crate::host::run::Cmd;
@@ -37,6 +37,8 @@ pub struct Unit {
     pub control_group: String,
     /// `ExecStart`, as the manager has read it.
     pub exec_start: String,
+    /// `UnitFileState`: enabled, disabled, masked …; empty if there is no file.
+    pub file_state: String,
 }
 
 impl Manager<'_> {
@@ -70,7 +72,7 @@ impl Reader {
     /// # Errors
     /// If the manager cannot be asked.
     pub fn units(&self, manager: Manager<'_>, names: &[&str]) -> Result<BTreeMap<String, Unit>> {
-        let properties = "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ControlGroup,ExecStart";
+        let properties = "LoadState,ActiveState,SubState,NeedDaemonReload,MainPID,NRestarts,ControlGroup,ExecStart,UnitFileState";
         let args = ["show", "-p", properties];
         let text = manager
             .systemctl()
@@ -81,6 +83,74 @@ impl Reader {
         // One paragraph each, in the order asked for.
         let found = text.trim_end().split("\n\n").map(|paragraph| unit(&properties_of(paragraph)));
         Ok(names.iter().map(|name| (*name).to_owned()).zip(found).collect())
+    }
+
+    /// How the last run of a system unit ended, in systemd's words: `success`, `exit-code` …; `never` if
+    /// it has not run since this host was started.
+    ///
+    /// # Errors
+    /// If the manager cannot be asked.
+    pub fn unit_result(&self, name: &str) -> Result<String> {
+        let asked = ("Result,ExecMainStartTimestampMonotonic,ActiveState", About::Units);
+        let mut found = self.unit_properties(name, asked)?;
+        let started = found.remove("ExecMainStartTimestampMonotonic").unwrap_or_default();
+        Ok(match (started.as_str(), found.remove("ActiveState").as_deref()) {
+            (_, Some("activating" | "active")) => "running".into(),
+            ("0" | "", _) => "never".into(),
+            _ => found.remove("Result").unwrap_or_default(),
+        })
+    }
+
+    /// The time between the next two moments of a calendar expression.
+    ///
+    /// # Errors
+    /// If systemd does not take it for one, or it has no two moments to come.
+    pub fn calendar_period(&self, text: &str) -> Result<jiff::SignedDuration> {
+        let asked = Cmd::new("systemd-analyze").env("TZ", "UTC").asks(About::Machine);
+        let said = asked.args(["calendar", "--iterations=2", text]).run(self)?;
+        let mut moments = said.lines().filter_map(|line| {
+            let (name, time) = line.split_once(": ")?;
+            let wanted = name.ends_with("Next elapse") || name.ends_with("#2");
+            let time = time.trim().strip_suffix(" UTC").filter(|_| wanted)?;
+            jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S", time).ok()
+        });
+        match (moments.next(), moments.next()) {
+            (Some(first), Some(second)) => Ok(second.duration_since(first)),
+            _ => Err(Failure::new("asking systemd when that is", text, "it comes once at most")),
+        }
+    }
+
+    /// Refuses what systemd does not take for a calendar expression.
+    ///
+    /// # Errors
+    /// With [`Exit::Usage`], in systemd's words.
+    pub fn refuse_calendar(&self, text: &str) -> Result<()> {
+        let asked = Cmd::new("systemd-analyze").args(["calendar", text]).asks(About::Machine);
+        let asked = asked.doing("asking systemd when that is", text);
+        asked.run(self).map(drop).map_err(|failure| {
+            failure.next("write it as systemd.time(7) has it: \"*-*-* 04:00\"").exit(Exit::Usage)
+        })
+    }
+
+    /// When each timer of the system that is set fires next, in microseconds since 1970 (UTC).
+    ///
+    /// # Errors
+    /// If the manager cannot be asked.
+    pub fn timers_elapse(&self, timers: &[&str]) -> Result<BTreeMap<String, i64>> {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            unit: String,
+            next: Option<i64>,
+        }
+        let args = ["list-timers", "--all", "--output=json"];
+        let asked = Manager::System.systemctl().args(args).args(timers.iter().copied());
+        let text = asked.asks(About::Units).run(self)?;
+        let rows: Vec<Row> = serde_json::from_str(&text).map_err(|error| {
+            Failure::new("reading the answer of", "systemctl list-timers", error.to_string())
+        })?;
+        let set =
+            rows.into_iter().filter_map(|row| Some((row.unit, row.next.filter(|at| *at > 0)?)));
+        Ok(set.collect())
     }
 
     /// Names of the running system units that a pattern fits.
@@ -131,6 +201,16 @@ impl Reader {
             .flat_map(|line| line.rsplit('/'))
             .find(|part| part.ends_with(".service"))
             .map(str::to_owned)
+    }
+
+    /// Last lines of the journal that these fields fit, oldest first, with their times.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn journal(&self, matches: &[String], lines: u32) -> Result<String> {
+        let args = ["--no-pager", "-o", "short-iso", "-n", &lines.to_string()];
+        let cmd = Cmd::new("journalctl").looks_anew().args(args);
+        cmd.args(matches.iter().map(String::as_str)).run(self)
     }
 
     /// Last log lines of a container of this user, oldest first. Empty if there are none.
@@ -185,6 +265,7 @@ fn unit(values: &BTreeMap<String, String>) -> Unit {
         restarts: text("NRestarts").parse().unwrap_or(0),
         control_group: text("ControlGroup"),
         exec_start: text("ExecStart"),
+        file_state: text("UnitFileState"),
     }
 }
 
@@ -233,6 +314,15 @@ impl Writer<'_> {
             .args(units.iter().copied())
             .changes_only(&[About::Units])
             .output(self);
+    }
+
+    /// Forgets when a timer ran last: one that is set up anew does not make up for the time between.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn forget_last_run(&self, timer: &str) -> Result<()> {
+        let clean = Manager::System.systemctl().args(["clean", "--what=state", timer]);
+        clean.changes_only(&[About::Units]).run(self).map(drop)
     }
 
     /// Queues a job and does not wait for it; earlier failures of the units are forgotten.

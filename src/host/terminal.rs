@@ -5,11 +5,12 @@ use crate::host::Reader;
 use crate::host::accounts::Account;
 use crate::host::run::{Cmd, find};
 use std::io::IsTerminal;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 impl Cmd {
-    /// Runs with our own standard streams, for as long as it takes, and returns its exit status; 1
-    /// if a signal ended it. Ctrl-C is its own to take.
+    /// Runs with our own standard streams, for as long as it takes, and returns its exit status, as a
+    /// shell would: 128 and the signal's number if one ended it. Ctrl-C is its own to take.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -30,7 +31,8 @@ impl Cmd {
             }
         });
         let status = ended.map_err(|error| Failure::new("running", &name, error))?;
-        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 }
 

@@ -79,6 +79,10 @@ impl ServerCertVerifier for Witness {
     }
 }
 
+fn bundles(host: &Reader) -> impl Iterator<Item = String> {
+    BUNDLES.iter().filter_map(|bundle| host.open_text(Path::new(bundle)).ok())
+}
+
 // `Anybody` is judged by everybody that this host trusts.
 fn roots(host: &Reader, trust: &Trust) -> RootCertStore {
     let mut roots = RootCertStore::empty();
@@ -88,11 +92,7 @@ fn roots(host: &Reader, trust: &Trust) -> RootCertStore {
     match trust {
         Trust::Only(pem) => add(pem),
         Trust::Public | Trust::Anybody => {
-            for bundle in BUNDLES {
-                if let Ok(text) = host.open_text(Path::new(bundle)) {
-                    add(text.as_bytes());
-                }
-            }
+            bundles(host).for_each(|text| add(text.as_bytes()));
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
     }
@@ -134,6 +134,20 @@ fn shake(
 }
 
 impl Reader {
+    /// The authorities that this host trusts; none if it keeps no list where it is usual.
+    pub(in crate::host) fn trusted_roots(&self) -> Vec<ureq::tls::Certificate<'static>> {
+        bundles(self)
+            .flat_map(|text| {
+                ureq::tls::parse_pem(text.as_bytes())
+                    .filter_map(|item| match item {
+                        Ok(ureq::tls::PemItem::Certificate(one)) => Some(one),
+                        _ => None,
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Asks this machine for the certificate of a name.
     ///
     /// # Errors
@@ -154,13 +168,14 @@ impl Reader {
         Ok(Presented { not_before, not_after, refused })
     }
 
-    /// Asks for a WebSocket at a path and gives the status of the answer; 101 is a yes.
+    /// Asks for a WebSocket at a path and gives the status of the answer; 101 is a yes. That the
+    /// certificate is not good is no matter here.
     ///
     /// # Errors
     /// If nobody answers there, or not by HTTP.
-    pub fn websocket(&self, domain: &Domain, path: &str) -> Result<u16> {
+    pub fn websocket(&self, domain: &Domain, trust: &Trust, path: &str) -> Result<u16> {
         let fail = |error: std::io::Error| Failure::new("asking for a WebSocket at", path, error);
-        let (mut stream, _) = shake(self, domain, &Trust::Anybody).map_err(fail)?;
+        let (mut stream, _) = shake(self, domain, trust).map_err(fail)?;
         let host = domain.as_str();
         // The key is RFC 6455's own example; nothing is sent over the socket.
         let request = format!(

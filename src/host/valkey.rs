@@ -138,7 +138,7 @@ impl Reader {
         address: &Address,
         password: Option<&Secret>,
     ) -> std::result::Result<Answer, Refusal> {
-        let mut talk = connect(address, password)?;
+        let mut talk = connect(address, password, 0)?;
         let mut info = |section: &str| -> std::result::Result<BTreeMap<String, String>, Refusal> {
             let text: String = redis::cmd("INFO").arg(section).query(&mut talk).map_err(refusal)?;
             let pairs = text.lines().filter_map(|line| line.trim().split_once(':'));
@@ -168,6 +168,20 @@ impl Reader {
 }
 
 impl Writer<'_> {
+    /// Empties one database of a Valkey.
+    ///
+    /// # Errors
+    /// If it does not answer, or wants another password.
+    pub fn empty_valkey(
+        &self,
+        address: &Address,
+        password: Option<&Secret>,
+        database: u16,
+    ) -> std::result::Result<(), Refusal> {
+        let mut talk = connect(address, password, database)?;
+        redis::cmd("FLUSHDB").query(&mut talk).map_err(refusal)
+    }
+
     /// Makes a symbolic link beside a socket, as the user that owns the folder.
     ///
     /// # Errors
@@ -180,12 +194,13 @@ impl Writer<'_> {
 fn connect(
     address: &Address,
     password: Option<&Secret>,
+    database: u16,
 ) -> std::result::Result<redis::Connection, Refusal> {
     let address = match address {
         Address::Socket(path) => ConnectionAddr::Unix(path.clone()),
         Address::Port(port) => ConnectionAddr::Tcp("127.0.0.1".into(), *port),
     };
-    let mut login = RedisConnectionInfo::default();
+    let mut login = RedisConnectionInfo::default().set_db(database.into());
     if let Some(password) = password {
         login = login.set_password(password.expose());
     }

@@ -56,6 +56,26 @@ impl FromStr for AbsPath {
 }
 
 name! {
+    /// When a timer of systemd fires (systemd.time(7), "Calendar Events"), as in `*-*-* 04:00`.
+    /// Whether it means something is systemd's to say.
+    Calendar
+}
+
+impl FromStr for Calendar {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || " *:/,.-~_+".contains(c);
+        if text.trim() != text || text.is_empty() || text.len() > 100 || !text.chars().all(fits) {
+            return Err(format!(
+                "'{}' is not a calendar expression of systemd, as in \"*-*-* 04:00\" or \"hourly\"",
+                text.escape_debug()
+            ));
+        }
+        Ok(Calendar(text.to_owned()))
+    }
+}
+
+name! {
     /// A host name or address to connect to.
     HostName
 }

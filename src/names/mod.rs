@@ -38,9 +38,11 @@ macro_rules! name {
 
 mod domain;
 mod host;
+mod recipient;
 
 pub use domain::Domain;
-pub use host::{AbsPath, EnvName, EnvValue, HostName, MailFrom, Port, UserName};
+pub use host::{AbsPath, Calendar, EnvName, EnvValue, HostName, MailFrom, Port, UserName};
+pub use recipient::{Recipient, Repository};
 
 name! {
     /// A mail address.

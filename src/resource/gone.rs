@@ -2,12 +2,18 @@
 
 use crate::error::Result;
 use crate::event::Sink;
+use crate::host::files::{FileNow, Put};
 use crate::host::{Reader, Writer};
-use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict};
+use crate::resource::file::edit;
+use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict, file};
 use rustix::fs::FileType;
 use std::path::PathBuf;
 
-/// A file, or a folder with nothing in it, that should not be there. What others made stays.
+/// First words of every file that is written for others to read.
+const SIGNATURE: &[u8] = b"# Written by authentik-install";
+
+/// A file, or a folder with nothing in it, that should not be there. What others made stays; what
+/// somebody wrote into a file of ours is kept beside it.
 #[derive(Debug)]
 pub struct Gone {
     /// The name that it was claimed under.
@@ -19,19 +25,28 @@ pub struct Gone {
 }
 
 /// What is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Found {
     /// Nothing, or a folder that holds something.
     Nothing,
     /// A file.
-    File,
+    File(FileNow),
     /// An empty folder.
+    Folder,
+}
+
+/// What it takes.
+#[derive(Debug)]
+pub enum Act {
+    /// Remove the file; what a person had written there is kept beside it.
+    File(Option<FileNow>),
+    /// Remove the folder.
     Folder,
 }
 
 impl Resource for Gone {
     type Found = Found;
-    type Act = Found;
+    type Act = Act;
 
     fn id(&self) -> Id {
         self.id.clone()
@@ -46,21 +61,43 @@ impl Resource for Gone {
         Ok(Seen::Now(match meta.map(|meta| meta.kind) {
             Some(FileType::Directory) if host.is_empty_dir(&self.path)? => Found::Folder,
             None | Some(FileType::Directory) => Found::Nothing,
-            Some(_) => Found::File,
+            Some(_) => host.read(&self.path)?.map_or(Found::Nothing, Found::File),
         }))
     }
 
-    fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Found> {
-        match (found, standing) {
-            (Found::Nothing, _) | (_, Standing::Unclaimed) => Verdict::Converged,
-            (_, Standing::Claimed(_)) => Verdict::of(vec![Planned::remove(*found, self.aim())]),
-        }
+    fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
+        let (act, note) = match (found, standing) {
+            (Found::Nothing, _) | (Found::Folder, Standing::Unclaimed) => {
+                return Verdict::Converged;
+            }
+            (Found::Folder, Standing::Claimed(_)) => (Act::Folder, String::new()),
+            // A run that has lost the ledger knows its own by their first line.
+            (Found::File(now), Standing::Unclaimed) => match now.bytes.starts_with(SIGNATURE) {
+                true => (Act::File(None), String::new()),
+                false => return Verdict::Converged,
+            },
+            // What holds a secret is claimed without its content.
+            (Found::File(_), Standing::Claimed(mark)) if mark.0.is_empty() => {
+                (Act::File(None), String::new())
+            }
+            (Found::File(now), Standing::Claimed(mark)) => {
+                let (edited, note) = edit(&self.path, now, mark);
+                (Act::File(edited.then(|| now.clone())), note)
+            }
+        };
+        Verdict::of(vec![Planned::remove(act, self.aim() + &note)])
     }
 
-    fn apply(&self, host: &Writer<'_>, act: &Found, _: &dyn Sink) -> Result<()> {
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
         match act {
-            Found::Folder => host.remove_dir(&self.path),
-            Found::File | Found::Nothing => host.remove(&self.path),
+            Act::Folder => host.remove_dir(&self.path),
+            Act::File(edited) => {
+                if let Some(now) = edited {
+                    let kept = file::kept(&self.path);
+                    host.put(&kept, &now.bytes, now.meta.perms, Put::Replace)?;
+                }
+                host.remove(&self.path)
+            }
         }
     }
 }

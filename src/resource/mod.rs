@@ -1,6 +1,7 @@
 //! Things on a host that converge. Each one looks, states the difference as a value, and applies
 //! it; nothing else in the program changes anything.
 
+pub mod account_gone;
 pub mod admin;
 pub mod bootstrap;
 pub mod caddy_loaded;
@@ -12,11 +13,13 @@ pub mod file;
 pub mod gone;
 pub mod handover;
 pub mod hba;
+pub mod hba_gone;
 pub mod image;
 pub mod import_gone;
 pub mod linger;
 pub mod media;
 pub mod membership;
+pub mod program;
 pub mod quadlet;
 pub mod ready;
 pub mod role;
@@ -24,11 +27,16 @@ pub mod secret_file;
 pub mod served;
 pub mod settings_file;
 pub mod settled;
+pub mod sql_gone;
 pub mod subids;
 pub mod system_loaded;
+pub mod timer;
+pub mod tree_gone;
 pub mod user;
 pub mod valkey;
+pub mod valkey_back;
 pub mod workload;
+pub mod workload_gone;
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -44,6 +52,11 @@ impl Id {
     /// A name.
     pub fn new(kind: &str, about: impl fmt::Display) -> Self {
         Id(format!("{kind}:{about}"))
+    }
+
+    /// A name as it was written down.
+    pub fn written(text: &str) -> Self {
+        Id(text.to_owned())
     }
 
     /// The name as text.

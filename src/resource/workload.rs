@@ -28,6 +28,8 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 pub const POD: &str = "authentik-pod.service";
 /// All units: the pod and its containers.
 pub const SERVICES: [&str; 3] = [POD, "authentik-server.service", "authentik-worker.service"];
+/// How long they may take to stop.
+pub const STOP: Duration = Duration::from_secs(120);
 
 /// The pod and its containers.
 #[derive(Debug)]

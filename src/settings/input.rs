@@ -5,8 +5,8 @@
 
 use crate::error::{Exit, Failure, Result};
 use crate::names::{
-    AbsPath, Domain, Email, EnvName, EnvValue, HostName, ImageName, MailFrom, PgName, Port,
-    UserName, Version,
+    AbsPath, Calendar, Domain, Email, EnvName, EnvValue, HostName, ImageName, MailFrom, PgName,
+    Port, Recipient, Repository, UserName, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -122,6 +122,7 @@ settings! {
             user_namespace: UserNamespace,
             allow_unsupported_line: bool,
             allow_unknown_line: bool,
+            update_check: bool,
             http_port: Port,
             https_port: Option<Port>,
             data_dir: AbsPath,
@@ -138,6 +139,9 @@ settings! {
             proxy: ProxyInput / Proxy,
             email: EmailInput / Mail,
             web: WebInput / Web,
+            verify: VerifyInput / Verify,
+            notify: NotifyInput / Notify,
+            backup: BackupInput / Backup,
         }
     }
 
@@ -190,9 +194,50 @@ settings! {
         keys { workers: u16, threads: u16, }
         tables {}
     }
+
+    /// `[verify]`
+    VerifyInput / Verify {
+        keys { enabled: bool, schedule: Calendar, prometheus_file: Option<AbsPath>, }
+        tables {}
+    }
+
+    /// `[backup]`
+    BackupInput / Backup {
+        keys {
+            enabled: bool,
+            dir: AbsPath,
+            schedule: Calendar,
+            deep_schedule: Calendar,
+            recipients: Vec<Recipient>,
+            keep_last: u16,
+            keep_daily: u16,
+            keep_weekly: u16,
+            keep_monthly: u16,
+            keep_yearly: u16,
+            prometheus_file: Option<AbsPath>,
+        }
+        tables { offsite: OffsiteInput / Offsite, }
+    }
+
+    /// `[backup.offsite]`
+    OffsiteInput / Offsite {
+        keys {
+            command: Option<AbsPath>,
+            repository: Option<Repository>,
+            password_file: Option<AbsPath>,
+            environment_file: Option<AbsPath>,
+        }
+        tables {}
+    }
+
+    /// `[notify]`
+    NotifyInput / Notify {
+        keys { command: Option<AbsPath>, webhook_file: Option<AbsPath>, }
+        tables {}
+    }
 }
 
-const TABLES: [&[&str]; 7] = [
+const TABLES: [&[&str]; 11] = [
     Input::NAMES,
     ServiceInput::NAMES,
     DatabaseInput::NAMES,
@@ -200,6 +245,10 @@ const TABLES: [&[&str]; 7] = [
     ProxyInput::NAMES,
     EmailInput::NAMES,
     WebInput::NAMES,
+    VerifyInput::NAMES,
+    NotifyInput::NAMES,
+    BackupInput::NAMES,
+    OffsiteInput::NAMES,
 ];
 
 impl Input {

@@ -162,6 +162,16 @@ impl Settings {
         })
     }
 
+    /// The same, with nothing running, served or scheduled: laid out, to be filled.
+    #[must_use]
+    pub fn at_rest(mut self) -> Self {
+        self.values.service.started = false;
+        self.values.proxy.enabled = false;
+        self.values.verify.enabled = false;
+        self.values.backup.enabled = false;
+        self
+    }
+
     /// The image with its tag.
     pub fn image_tag(&self) -> String {
         format!("{}:{}", self.image, self.version)
@@ -288,6 +298,7 @@ mod tests {
             ("[cache]\ndatabase = 3", ["cache", "no use for Valkey"]),
             ("[email]\nport = 25", ["email", "email.host"]),
             ("[email]\nhost = \"localhost\"", ["email.host", "container itself"]),
+            ("[backup]\ndir = \"/var/lib/authentik/data/b\"", ["backup.dir", "which is backed up"]),
             ("[web]\nworkers = 0", ["web.workers", "not within"]),
         ] {
             let failure = resolve("", &format!("domain = \"a.example.com\"\n{text}")).unwrap_err();

@@ -2,7 +2,7 @@
 
 use crate::data::release::{self, Release};
 use crate::error::Result;
-use crate::settings::input::{DatabaseAuth, Tls, UserNamespace, Values};
+use crate::settings::input::{DatabaseAuth, Offsite, Tls, UserNamespace, Values};
 use std::path::Path;
 
 /// A broken rule.
@@ -49,6 +49,7 @@ pub(super) fn check(values: &Values, release: &Release) -> Result<Vec<Broken>> {
     proxy(values, &mut found);
     ports(values, &mut found);
     folders(values, &mut found);
+    backup(values, &mut found);
     email(values, &mut found);
     cache(values, release, &mut found);
     for (key, value, low, high) in
@@ -178,6 +179,43 @@ fn folders(values: &Values, found: &mut Vec<Broken>) {
                 "use a folder of its own",
             ));
         }
+    }
+}
+
+// A backup that lies in what it backs up would hold itself, and go with it.
+fn backup(values: &Values, found: &mut Vec<Broken>) {
+    let dir = values.backup.dir.path();
+    let inside = [values.data_dir.path(), values.templates_dir.path(), values.certs_dir.path()]
+        .into_iter()
+        .chain(values.media_dir.as_ref().map(|media| media.path()))
+        .chain(["/etc", "/var/lib/authentik", "/var/lib/authentik-install"].map(Path::new))
+        .find(|outer| dir.starts_with(outer));
+    if let Some(outer) = inside {
+        found.push(broken(
+            &["backup", "dir"],
+            format!("it lies in {}, which is backed up", outer.display()),
+            "use /var/backups/authentik, or a folder on another disk",
+        ));
+    }
+    offsite(&values.backup.offsite, found);
+}
+
+fn offsite(offsite: &Offsite, found: &mut Vec<Broken>) {
+    let restic = offsite.password_file.is_some() || offsite.environment_file.is_some();
+    let mut refuse = |key: &'static str, why: &str, next: &str| {
+        found.push(broken(&["backup", "offsite", key], why.to_owned(), next));
+    };
+    if offsite.command.is_some() && (offsite.repository.is_some() || restic) {
+        refuse("command", "copies go one way", "take out command, or what is restic's");
+    }
+    if offsite.repository.is_some() != offsite.password_file.is_some()
+        || (offsite.repository.is_none() && restic)
+    {
+        refuse(
+            "repository",
+            "restic needs repository and password_file",
+            "set both backup.offsite.repository and backup.offsite.password_file",
+        );
     }
 }
 

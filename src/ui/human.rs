@@ -28,6 +28,11 @@ impl Progress {
     }
 }
 
+fn moving() -> ProgressStyle {
+    let template = "{spinner} {msg} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 impl Default for Progress {
     fn default() -> Self {
         Self::new()
@@ -51,6 +56,12 @@ impl Sink for Progress {
             Event::Changed { text, .. } => self.0.println(format!("  ✓ {text}")),
             Event::Waiting { missing, elapsed, limit, .. } => {
                 self.0.set_message(format!("{missing} ({elapsed} of {limit} s)"));
+            }
+            Event::Moving { id, done, total } => {
+                self.0.set_style(moving());
+                self.0.set_length((*total).max(*done));
+                self.0.set_position(*done);
+                self.0.set_message(id.clone());
             }
             Event::Note { text } => self.0.println(text),
             Event::Warning { text } => self.0.println(format!("warning: {text}")),

@@ -1,10 +1,12 @@
 //! How events and results look: for a person on a terminal, for a file, for a program, and in the
 //! journal.
 
+pub mod backup;
 pub mod human;
 pub mod journal;
 pub mod json;
 pub mod plain;
+pub mod status;
 pub mod verify;
 
 use crate::event::Sink;
@@ -52,4 +54,7 @@ fn say(line: &str) {
 /// Tells a failure.
 pub fn failure(failure: &crate::error::Failure) {
     say(&format!("authentik-install: {failure}"));
+    if failure.next_step().is_none() && failure.exit_code() == crate::error::Exit::Failed {
+        say("  next: run the same command again; if it fails again: authentik-install doctor");
+    }
 }

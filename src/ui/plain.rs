@@ -19,7 +19,7 @@ impl Sink for Lines {
             Event::Waiting { missing, elapsed, limit, .. } if elapsed % EVERY == EVERY - 1 => {
                 say(&format!("  … {missing} ({elapsed} of {limit} s)"));
             }
-            Event::Waiting { .. } => {}
+            Event::Waiting { .. } | Event::Moving { .. } => {}
             Event::Note { text } => say(text),
             Event::Warning { text } => say(&format!("warning: {text}")),
         }

@@ -7,6 +7,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::host::Writer;
 use crate::host::accounts::Account;
 use crate::host::lock::Lock;
+use crate::names::Domain;
 use crate::resource::admin::ADMIN;
 use crate::settings::Settings;
 use crate::verbs::{World, account, secrets, stored};
@@ -22,7 +23,7 @@ const MINUTES: u32 = 60;
 pub fn print_link(world: &World<'_>, args: &Link) -> Result<Exit> {
     let settings = stored(&world.host, &args.config.config)?;
     let life = life(settings.release.recovery_key_unit, args.minutes)?;
-    let lock = Lock::take()?;
+    let lock = Lock::take("admin")?;
     let link = made(&Writer::new(world.host.clone(), &lock), &settings, (&args.user, &life))?;
     world.output.result(&link);
     Ok(Exit::Done)
@@ -80,7 +81,7 @@ fn failed(failure: Failure, doing: &str, user: &str, own: &Account) -> Failure {
 pub fn set_password(world: &World<'_>, args: &Password) -> Result<Exit> {
     let settings = stored(&world.host, &args.config.config)?;
     let password = secrets::from_file(&world.host, &args.password_file)?;
-    let lock = Lock::take()?;
+    let lock = Lock::take("admin")?;
     let host = Writer::new(world.host.clone(), &lock);
     let own = account(&host, &settings)?;
     // Asked for twice, and read from standard input where there is no terminal.
@@ -98,7 +99,7 @@ pub fn set_password(world: &World<'_>, args: &Password) -> Result<Exit> {
 /// If the worker does not run, or knows no such user.
 pub fn reset_group(world: &World<'_>, args: &ResetGroup) -> Result<Exit> {
     let settings = stored(&world.host, &args.config.config)?;
-    let lock = Lock::take()?;
+    let lock = Lock::take("admin")?;
     let host = Writer::new(world.host.clone(), &lock);
     let own = account(&host, &settings)?;
     host.exec(&own, WORKER, &["ak", "create_admin_group", &args.user], None).map_err(
@@ -107,6 +108,28 @@ pub fn reset_group(world: &World<'_>, args: &ResetGroup) -> Result<Exit> {
     tracing::info!(user = args.user, "made the group of administrators again");
     world.output.result(&format!("{} is an administrator", args.user));
     Ok(Exit::Done)
+}
+
+/// Gives the brands of another domain the one that authentik has now, and tells how many there were.
+///
+/// # Errors
+/// If the worker does not run.
+pub(super) fn move_brands(
+    host: &Writer<'_>,
+    settings: &Settings,
+    before: &Domain,
+) -> Result<String> {
+    let own = account(host, settings)?;
+    // A `Domain` holds nothing that ends a text in Python.
+    let code = format!(
+        "from authentik.brands.models import Brand; \
+         print(Brand.objects.filter(domain='{before}').update(domain='{}'))",
+        settings.domain
+    );
+    let said = host.exec(&own, WORKER, &["ak", "shell", "-c", &code], None).map_err(|failure| {
+        failed(failure, "giving the brands of another domain to", settings.domain.as_str(), &own)
+    })?;
+    Ok(said.lines().last().unwrap_or_default().trim().to_owned())
 }
 
 /// `ak`: any command of authentik's own, with our own standard streams.

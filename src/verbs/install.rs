@@ -1,5 +1,6 @@
 //! `install`: plan, ask, apply, and say how to get in.
 
+use crate::backup::swap::Journal;
 use crate::blueprint::Phase;
 use crate::cli::Install;
 use crate::engine::apply::{self, Done};
@@ -23,14 +24,8 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     let settings = verbs::resolved(&world.host, &args.settings)?;
     let phases = args.phases.chosen();
     let asks = !args.yes && !args.dry_run;
-    if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(Failure::new(
-            "asking",
-            "whether to go ahead",
-            "there is no terminal to ask on",
-        )
-        .next("give --yes, or look first: authentik-install install --dry-run")
-        .exit(Exit::Usage));
+    if asks {
+        refuse_without_terminal()?;
     }
     if args.dry_run {
         let plan = plan::make(world, &settings, &phases)?;
@@ -38,7 +33,8 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
         world.output.result(&text);
         return plan.refuse_foreign().map(|()| Exit::Done);
     }
-    let lock = Lock::take()?;
+    let lock = Lock::take("install")?;
+    Journal::refuse_half_way(&world.host)?;
     let plan = plan::make(world, &settings, &phases)?;
     plan.refuse_foreign()?;
     if asks && plan.changes > 0 && !ask(world, &plan, args.diff)? {
@@ -49,6 +45,7 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
         world.host.forget();
     }
     let host = Writer::new(world.host.clone(), &lock);
+    Journal::no_longer_empty(&host)?;
     let mut done = Done::default();
     let ended = apply::apply(&host, &settings, &phases, world.told, &mut done);
     ended.map_err(|failure| partial(failure, &done))?;
@@ -58,17 +55,47 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
 
 fn ask(world: &World<'_>, plan: &Plan, diff: bool) -> Result<bool> {
     world.output.result(&human::plan(plan, diff));
-    let mut err = std::io::stderr();
-    let mut answer = String::new();
-    let read = write!(err, "Go ahead? [y/N] ")
-        .and_then(|()| err.flush())
-        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::new("asking", "whether to go ahead", error).exit(Exit::Usage))?;
-    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    let yes = asked("Go ahead?")?;
     if !yes {
         world.told.emit(&Event::note("Nothing was touched."));
     }
     Ok(yes)
+}
+
+/// Asks on the terminal.
+///
+/// # Errors
+/// With [`Exit::Usage`] if there is none.
+pub(super) fn asked(question: &str) -> Result<bool> {
+    let answer = answered(&format!("{question} [y/N] "))?;
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// What is typed on the terminal.
+///
+/// # Errors
+/// With [`Exit::Usage`] if there is none.
+pub(super) fn answered(question: &str) -> Result<String> {
+    refuse_without_terminal()?;
+    let mut err = std::io::stderr();
+    let mut answer = String::new();
+    let read = write!(err, "{question}")
+        .and_then(|()| err.flush())
+        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Failure::new("asking", "whether to go ahead", error).exit(Exit::Usage))?;
+    Ok(answer.trim().to_owned())
+}
+
+fn refuse_without_terminal() -> Result<()> {
+    match std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        true => Ok(()),
+        false => {
+            let why = "there is no terminal to ask on";
+            Err(Failure::new("asking", "whether to go ahead", why)
+                .next("give --yes, or look first: --dry-run")
+                .exit(Exit::Usage))
+        }
+    }
 }
 
 // Says how far it came: the same command goes on from there.

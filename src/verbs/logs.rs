@@ -24,11 +24,17 @@ pub fn run(world: &World<'_>, args: &Logs) -> Result<Exit> {
     }
     line.extend(matches(args.part, uid));
     let code = world.host.journal_for_person(&line)?;
-    Ok(if code == 0 { Exit::Done } else { Exit::Failed })
+    // Whoever follows ends it by a signal, as a shell would tell.
+    Ok(match code {
+        0 => Exit::Done,
+        130 => Exit::Interrupted,
+        143 => Exit::Terminated,
+        _ => Exit::Failed,
+    })
 }
 
 // Fields beside each other must all fit; "+" begins another set of them.
-fn matches(part: Part, uid: u32) -> Vec<String> {
+pub(super) fn matches(part: Part, uid: u32) -> Vec<String> {
     let user = format!("_UID={uid}");
     let container = |name: &str| {
         [

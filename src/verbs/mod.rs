@@ -1,12 +1,22 @@
 //! One file a verb: wiring only.
 
 pub mod admin;
+pub mod backup;
 pub mod check;
+pub mod doctor;
 pub mod install;
 pub mod logs;
+pub mod manual;
+mod offsite;
+pub mod own;
 pub mod plan;
+pub mod restore;
+mod scheduled;
 mod secrets;
 pub mod settings;
+pub mod status;
+mod undo;
+pub mod uninstall;
 pub mod verify;
 
 use crate::cli::SettingsArgs;
@@ -34,7 +44,18 @@ pub struct World<'w> {
 /// # Errors
 /// With [`Exit::Usage`] if a value is missing or wrong. Nothing was touched.
 fn resolved(host: &Reader, args: &SettingsArgs) -> Result<Settings> {
-    let file = from_file(host, &args.config)?;
+    resolve(host, args, from_file(host, &args.config)?)
+}
+
+/// The same, with a text in the place of the settings file.
+///
+/// # Errors
+/// As [`resolved`].
+fn resolved_over(host: &Reader, args: &SettingsArgs, text: &str) -> Result<Settings> {
+    resolve(host, args, (Input::from_toml(text, &args.config)?, text.to_owned()))
+}
+
+fn resolve(host: &Reader, args: &SettingsArgs, file: (Input, String)) -> Result<Settings> {
     let admin_password =
         args.admin_password_file.as_ref().map(|path| secrets::from_file(host, path)).transpose()?;
     if let Some(path) = &args.image_archive {
@@ -48,6 +69,15 @@ fn resolved(host: &Reader, args: &SettingsArgs) -> Result<Settings> {
     };
     let mut settings = Settings::resolve(args.input()?, (file.0, &file.1), once)?;
     settings.given = secrets::given(host, &settings, args)?;
+    for (table, key, calendar) in [
+        ("verify", "schedule", &settings.verify.schedule),
+        ("backup", "schedule", &settings.backup.schedule),
+        ("backup", "deep_schedule", &settings.backup.deep_schedule),
+    ] {
+        if settings.layers.is_written(&vec![table.into(), key.into()]) {
+            host.refuse_calendar(calendar.as_str())?;
+        }
+    }
     Ok(settings)
 }
 
@@ -64,6 +94,19 @@ fn stored(host: &Reader, path: &Path) -> Result<Settings> {
         deadline: Duration::from_secs(60),
     };
     Settings::resolve(Input::default(), (file.0, &file.1), once)
+}
+
+/// The settings of the installation that is here, and a refusal where there is none.
+///
+/// # Errors
+/// If nothing is installed here, or the settings are wrong.
+fn installed(host: &Reader, config: &Path) -> Result<Settings> {
+    if host.read(config)?.is_none() {
+        return Err(Failure::new("looking for", config.display(), "nothing is installed here")
+            .next("authentik-install install --domain auth.example.com")
+            .exit(Exit::Unfit));
+    }
+    stored(host, config)
 }
 
 /// The service user of an installation.

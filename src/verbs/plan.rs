@@ -40,11 +40,25 @@ pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> 
         let plan = Plan::make(host, settings, phases);
         (plan, early.and_then(|early| early.join().ok()))
     });
+    let pending = plan.as_ref().is_ok_and(|plan| plan.changes > 0);
+    if pending && settings.backup.enabled && settings.backup.recipients.is_empty() {
+        world.told.emit(&Event::note(
+            "backups are not encrypted, and hold the secrets for root alone to read: [backup] recipients",
+        ));
+    }
     if !plan.as_ref().is_ok_and(|plan| plan.changes == 0 && !plan.is_blocked()) {
         // What is missing altogether is told as a list, not as the first thing that was missed.
         refuse_unfit(&early.unwrap_or_else(ask)?, settings, phases)?;
     }
     plan
+}
+
+/// Refuses a host on which what `install` does at the end of a restore would fail.
+///
+/// # Errors
+/// With [`Exit::Unfit`], and everything that is missing.
+pub(super) fn refuse_unfit_host(world: &World<'_>, settings: &Settings) -> Result<()> {
+    refuse_unfit(&checks::run(&world.host, Subject::of(settings))?, settings, &Phase::ALL)
 }
 
 // What a phase that is left out would need does not count.

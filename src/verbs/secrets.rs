@@ -98,7 +98,7 @@ pub(super) fn from_file(host: &Reader, path: &Path) -> Result<Secret> {
     Secret::from_file_bytes(&bytes).map_err(|why| refused(path, why))
 }
 
-fn refused(path: &Path, why: String) -> Failure {
+pub(super) fn refused(path: &Path, why: String) -> Failure {
     Failure::new("reading the secret in", path.display(), why)
         .next("write another one, as one line, into that file")
         .exit(Exit::Usage)

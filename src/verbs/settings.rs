@@ -29,7 +29,7 @@ pub fn init(world: &World<'_>, args: &SettingsInit) -> Result<Exit> {
     let refuse = |why: &str, next: String| {
         Failure::new("writing the settings", path.display(), why).next(next).exit(Exit::Usage)
     };
-    let lock = Lock::take()?;
+    let lock = Lock::take("settings")?;
     let host = Writer::new(world.host.clone(), &lock);
     if host.stat(path)?.is_some() {
         let next = "look at it: authentik-install settings show".to_owned();

@@ -3,13 +3,12 @@
 use crate::checks::Level;
 use crate::cli::{Format, Verify};
 use crate::data::embedded;
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Result};
 use crate::event::Output;
 use crate::health::{self, Options, Report};
 use crate::host::files;
-use crate::settings::Settings;
 use crate::ui::{Stdout, json, verify};
-use crate::verbs::{self, World};
+use crate::verbs::{World, installed, scheduled};
 use std::time::{Duration, Instant};
 
 /// Looks, and tells in the form that was asked for.
@@ -32,13 +31,19 @@ fn look(world: &World<'_>, args: &Verify) -> Result<Exit> {
         world.output.result(&embedded::text("schemas/verify.json")?);
         return Ok(Exit::Done);
     }
-    let settings = installed(world, args)?;
+    let settings = installed(&world.host, &args.settings.config)?;
     let options = Options {
         only: args.only.clone(),
         quick: args.quick,
         deadline: Duration::from_secs(args.deadline),
     };
+    if args.scheduled && scheduled::is_being_changed(world) {
+        return Ok(Exit::Done);
+    }
     let report = health::run(&world.host, &settings, &options)?;
+    if args.scheduled {
+        scheduled::tell(world, &settings, &report)?;
+    }
     let text = match args.format() {
         Format::Human => verify::human(&report, args.all),
         Format::Json => json::pretty(&report)?,
@@ -47,7 +52,7 @@ fn look(world: &World<'_>, args: &Verify) -> Result<Exit> {
         Format::Schema => String::new(),
     };
     match &args.output {
-        Some(path) => files::publish(&world.host, path, &text)?,
+        Some(path) => files::publish(&world.host, path, text.as_bytes(), 0o644)?,
         None => tell(text, options.deadline),
     }
     Ok(exit(&report, args.format()))
@@ -60,19 +65,6 @@ fn tell(text: String, limit: Duration) {
     while !told.is_finished() && begun.elapsed() < limit {
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-fn installed(world: &World<'_>, args: &Verify) -> Result<Settings> {
-    if world.host.read(&args.settings.config)?.is_none() {
-        return Err(Failure::new(
-            "looking for",
-            args.settings.config.display(),
-            "nothing is installed here",
-        )
-        .next("authentik-install install --domain auth.example.com")
-        .exit(Exit::Unfit));
-    }
-    verbs::stored(&world.host, &args.settings.config)
 }
 
 fn exit(report: &Report, format: Format) -> Exit {

@@ -89,6 +89,12 @@ pub const CASES: &[Case] = &[
         "sleep 1; touch /etc/containers/systemd/users/*/authentik-server.container; sleep 1",
         "runuser -u authentik -- env XDG_RUNTIME_DIR=/run/user/$(id -u authentik) systemctl --user daemon-reload",
     ),
+    case(
+        "timer:authentik-verify",
+        "fail",
+        "systemctl stop authentik-verify.timer",
+        "systemctl start authentik-verify.timer",
+    ),
     // secrets
     case(
         "secrets-server secrets-worker secret:*secret_key",
@@ -146,6 +152,23 @@ pub const CASES: &[Case] = &[
         "runuser -u postgres -- psql -qc \"UPDATE pg_database SET datcollversion = pg_database_collation_actual_version(oid) WHERE datname = 'authentik'\"",
     ),
     case(
+        "database-encoding database:authentik",
+        "fail",
+        "runuser -u postgres -- psql -qc 'CREATE TABLE IF NOT EXISTS was AS SELECT * FROM pg_database WHERE datname = $$authentik$$' \
+         -c \"UPDATE pg_database SET encoding = 0, datcollate = 'C', datctype = 'C', datlocale = NULL, datlocprovider = 'c', datcollversion = NULL WHERE datname = 'authentik'\"",
+        "runuser -u postgres -- psql -qc 'UPDATE pg_database d SET (encoding, datcollate, datctype, datlocale, datlocprovider, datcollversion) \
+         = (SELECT encoding, datcollate, datctype, datlocale, datlocprovider, datcollversion FROM was) WHERE d.oid = (SELECT oid FROM was)' -c 'DROP TABLE was'",
+    ),
+    case(
+        "database-size",
+        "warn",
+        "runuser -u postgres -- psql -qd authentik -c 'CREATE TABLE authentik_events_event (i int)' -c 'INSERT INTO authentik_events_event VALUES (1)'; \
+         f=/var/lib/postgresql/17/main/$(runuser -u postgres -- psql -XAtqd authentik -c \"SELECT pg_relation_filepath('authentik_events_event')\"); \
+         for i in $(seq 11); do truncate -s 1G $f.$i; chown postgres: $f.$i; done",
+        "f=/var/lib/postgresql/17/main/$(runuser -u postgres -- psql -XAtqd authentik -c \"SELECT pg_relation_filepath('authentik_events_event')\"); \
+         rm $f.*; runuser -u postgres -- psql -qd authentik -c 'DROP TABLE authentik_events_event'",
+    ),
+    case(
         "database-connections",
         "warn",
         "for i in $(seq 80); do runuser -u postgres -- psql -qc 'SELECT pg_sleep(60)' >/dev/null 2>&1 & done; sleep 4",
@@ -182,6 +205,19 @@ pub const CASES: &[Case] = &[
         "fail",
         "U=$(id -u authentik); cd /; runuser -u authentik -- env XDG_RUNTIME_DIR=/run/user/$U podman exec authentik-worker dd if=/dev/zero of=/tmp/full bs=1M count=500 2>/dev/null",
         "U=$(id -u authentik); cd /; runuser -u authentik -- env XDG_RUNTIME_DIR=/run/user/$U podman exec authentik-worker rm /tmp/full",
+    ),
+    // The kernel here counts no memory, so the file that it would count in is made.
+    case(
+        "out-of-memory",
+        "warn",
+        "d=/sys/fs/cgroup$($R systemctl --user show -p ControlGroup --value authentik-worker); mount -t tmpfs none $d; printf 'oom 2\noom_kill 2\n' >$d/memory.events",
+        "umount /sys/fs/cgroup$($R systemctl --user show -p ControlGroup --value authentik-worker)",
+    ),
+    case(
+        "file-descriptors",
+        "warn",
+        "$R podman exec authentik-worker sh -c 'ulimit -n 40; (python3 -c \"import time; kept = [open(\\\"/dev/null\\\") for _ in range(35)]; time.sleep(99)\" >/dev/null 2>&1 &)'; sleep 1",
+        "pkill -f '[r]ange.35'; sleep 0.5",
     ),
     case(
         "media directory:*media",
@@ -271,6 +307,12 @@ pub const CASES: &[Case] = &[
         "chmod u-s /usr/bin/newuidmap",
         "chmod u+s /usr/bin/newuidmap",
     ),
+    case(
+        "clock",
+        "ok",
+        "mkdir -p /run/systemd/timesync; touch /run/systemd/timesync/synchronized",
+        "rm /run/systemd/timesync/synchronized",
+    ),
     case("domain", "ok", "echo 127.0.0.1 auth.lab.example >>/etc/hosts", "sed -i '$d' /etc/hosts"),
     case(
         "image-digest file:*server.container file:*worker.container workload:authentik",
@@ -305,7 +347,39 @@ pub const CASES: &[Case] = &[
     case(
         "caddy https failed-units certificate=unknown certificate-time=unknown redirect https-links=unknown websocket=unknown headers=unknown loaded:caddy.service=unknown",
         "fail",
-        "mv /usr/bin/caddy /run/caddy; systemctl kill -s KILL caddy; sleep 0.5; mv /run/caddy /usr/bin/caddy",
+        "mv /usr/bin/caddy /run/caddy; pkill -KILL -x caddy; sleep 0.5; mv /run/caddy /usr/bin/caddy",
         "systemctl reset-failed caddy; systemctl start caddy",
+    ),
+];
+
+/// What a container has to be stopped, started or starved for. `$R` runs as the service user.
+pub const HEAVY: &[Case] = &[
+    case(
+        "workload:authentik",
+        "fail",
+        "cd /etc/containers/systemd/users/*/; cp -p authentik-server.container /run/u; sed -i 's/rendering=./rendering=0/' authentik-server.container; \
+         cd /; $R systemctl --user daemon-reload; $R systemctl --user restart authentik-server; cp -p /run/u /etc/containers/systemd/users/*/authentik-server.container; $R systemctl --user daemon-reload",
+        "$R systemctl --user restart authentik-server",
+    ),
+    case(
+        "restarts",
+        "warn",
+        "count() { $R systemctl --user show -p NRestarts --value authentik-server; }; \
+         for i in 1 2 3 4; do n=$(count); pkill -KILL -f '[b]in/ak server'; \
+           for j in $(seq 100); do sleep 0.2; [ $(count) -gt $n ] && $R systemctl --user is-active -q authentik-server && break; done; done",
+        "$R systemctl --user reset-failed authentik-server",
+    ),
+    case(
+        "worker worker-alive workload:authentik secrets-worker=unknown temporary-files=unknown file-descriptors=unknown media=unknown",
+        "fail",
+        "$R systemctl --user stop authentik-worker; runuser -u postgres -- psql -qd authentik -c \"UPDATE authentik_tasks_workerstatus SET last_seen = now() - interval '3 min'\"",
+        "$R systemctl --user start authentik-worker",
+    ),
+    case(
+        "membership:authentik/postgres",
+        "fail",
+        "gpasswd -d authentik postgres >/dev/null; systemctl restart user@$(id -u authentik); usermod -aG postgres authentik; \
+         for j in $(seq 150); do sleep 0.2; $R systemctl --user is-active authentik-server authentik-worker | grep -qv '^active' || break; done; sleep 3",
+        "systemctl restart user@$(id -u authentik)",
     ),
 ];

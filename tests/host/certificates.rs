@@ -59,6 +59,13 @@ fn certificates_near_their_end_and_an_older_line() {
     host.sh("s=$(ls /run/valkey*/*.sock | head -n 1); mv $s $s.x");
     assert_ne!(of("cache-socket").0, "ok");
     host.sh("s=$(ls /run/valkey*/*.sock.x | head -n 1); mv $s ${s%.x}");
+    host.sh("pkill -STOP -f '[v]alkey-server'");
+    let begun = std::time::Instant::now();
+    let answer = host.tool(&["verify", "--all", "--deadline", "4"]).exits(5);
+    assert!(begun.elapsed().as_secs_f64() < 6.0, "a hung Valkey: {:?}", begun.elapsed());
+    let line = answer.out.lines().find(|line| line.split_whitespace().nth(1) == Some("cache:"));
+    assert!(line.is_some_and(|line| !line.trim_start().starts_with("ok")), "{}", answer.out);
+    host.sh("pkill -CONT -f '[v]alkey-server'");
     host.sh("systemctl stop valkey-server");
     assert_eq!(of("cache").0, "fail");
     host.sh("systemctl start valkey-server; sleep 2");

@@ -182,8 +182,9 @@ fn a_given_password_signs_in_and_stands_nowhere() {
         "root@lab.example"
     );
 
-    let told =
-        host.sh("journalctl -t authentik-install F_PHASE=accounts F_RESOURCE=user:authentik --no-pager -o cat");
+    let told = host.sh(
+        "journalctl -t authentik-install PHASE=accounts RESOURCE=user:authentik --no-pager -o cat",
+    );
     assert!(told.contains("changing"), "the journal tells of each change: {told:?}");
 
     let first: serde_json::Value = serde_json::from_str(json.out.lines().next().unwrap()).unwrap();

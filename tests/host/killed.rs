@@ -1,6 +1,6 @@
 //! Killed at any moment, the next run finishes.
 
-use crate::lab::{Host, INSTALL, outside};
+use crate::lab::{Host, INSTALL};
 
 /// SIGKILL at the n-th write into place or program start, ten times on one host, each run going on
 /// where the one before was killed; then the host is as a clean one.
@@ -30,23 +30,7 @@ fn ten_kills_and_one_more_run() {
         if killed == 10 {
             break;
         }
-        let mut args: Vec<String> = [
-            "strace",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            &format!("trace={syscall}"),
-            "-e",
-            &format!("inject={syscall}:signal=SIGKILL:when={when}"),
-        ]
-        .map(String::from)
-        .to_vec();
-        args.extend(host.enter());
-        args.push("/var/lib/lab/authentik-install".into());
-        args.extend(INSTALL.map(String::from));
-        let answer = outside(&args);
-        killed += u32::from(answer.code != 0);
+        killed += u32::from(host.killed_at((syscall, when), &INSTALL).is_none());
     }
     assert_eq!(killed, 10, "runs that were killed");
     host.install(&[]).exits(0);

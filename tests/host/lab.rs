@@ -183,19 +183,29 @@ impl Host {
         all
     }
 
+    /// Runs the program, killed at its n-th call of `syscall`, or what it starts at theirs; each thread's
+    /// calls are counted by themselves. `None`: it did not come to its end.
+    pub fn killed_at(&self, (syscall, when): (&str, u32), args: &[&str]) -> Option<Answer> {
+        let inject = format!("inject={syscall}:signal=SIGKILL:when={when}");
+        let trace = format!("trace={syscall}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let mut line: Vec<String> = strace.map(String::from).to_vec();
+        line.extend(self.enter());
+        line.push("/var/lib/lab/authentik-install".into());
+        line.extend(args.iter().map(|arg| (*arg).to_owned()));
+        let answer = outside(&line);
+        (answer.code == 0).then_some(answer)
+    }
+
     /// SQL as the administrator.
     pub fn sql(&self, sql: &str) -> String {
-        let answer = self.run(&[
-            "runuser",
-            "-u",
-            "postgres",
-            "--",
-            "psql",
-            "-XAtqd",
-            "authentik",
-            "-c",
-            sql,
-        ]);
+        self.sql_in("authentik", sql)
+    }
+
+    /// The same in another database.
+    pub fn sql_in(&self, database: &str, sql: &str) -> String {
+        let answer =
+            self.run(&["runuser", "-u", "postgres", "--", "psql", "-XAtqd", database, "-c", sql]);
         answer.exits(0).out.trim().to_owned()
     }
 

@@ -3,20 +3,29 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::indexing_slicing, clippy::print_stderr)]
 
+mod backup;
 mod breaks;
 mod certificates;
 mod check;
+mod examples;
 mod images;
 mod install;
+mod installer;
 mod killed;
 mod lab;
 mod lab_itself;
 mod lines;
 mod modes;
 mod monitoring;
+mod offsite;
 mod plan;
 mod refused;
 mod rescue;
+mod restore;
+mod scheduled;
 mod settings;
+mod status;
 mod survives;
+mod sweeps;
+mod uninstall;
 mod verify;

@@ -17,7 +17,7 @@ fn looking_leaves_no_trace() {
     assert_eq!(plan["format"], 1);
     let phases: Vec<&str> =
         plan["phases"].as_array().unwrap().iter().map(|p| p["phase"].as_str().unwrap()).collect();
-    assert_eq!(phases, ["accounts", "database", "cache", "containers", "proxy"]);
+    assert_eq!(phases, ["accounts", "database", "cache", "containers", "proxy", "schedule"]);
     host.install(&["--dry-run"]).exits(0);
     host.tool(&["check"]).exits(0);
     assert_same(&before, &host.trace());

@@ -45,4 +45,10 @@ fn what_somebody_stopped_or_broke_is_brought_back() {
         .says("set the password");
     host.wait_ready();
     host.tool(&["plan", "--exit-code"]).exits(0);
+
+    // A worker that takes longer to stop than Podman waits by itself is not killed.
+    host.tool(&["install", "--yes", "--set", "env.AUTHENTIK_LAB__STOP_SECONDS=\"11\""]).exits(0);
+    host.as_service_user("systemctl --user restart authentik-worker").exits(0);
+    let log = host.tool(&["logs", "worker", "-n", "200"]).exits(0).out;
+    assert!(log.contains("worker stopped"), "{log}");
 }

@@ -1,7 +1,7 @@
 //! Each check of `verify` sees the one thing that it is for, and no other one is alarmed but by what
 //! follows from it.
 
-use crate::breaks::{CASES, Case};
+use crate::breaks::{CASES, Case, HEAVY};
 use crate::lab::Host;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,19 +52,19 @@ fn judge(case: &Case, before: &Levels, found: &Levels) -> Vec<String> {
     wrong
 }
 
-#[test]
-fn each_check_of_verify_sees_its_own_thing() {
-    let host = Host::installed();
-    let before = levels(&host, &[]);
+// Breaks and mends one thing after the other, and tells all that was not as expected.
+fn go_through(host: &Host, cases: &[Case], rest: impl Fn()) {
+    let before = levels(host, &[]);
     assert!(before.len() >= 60, "{} checks", before.len());
     for (id, (level, found)) in &before {
         assert!(["ok", "warn"].contains(&level.as_str()), "{id}: {level} {found}");
     }
+    let as_user = "U=$(id -u authentik); R=\"runuser -u authentik -- env XDG_RUNTIME_DIR=/run/user/$U\"; cd /; ";
     let mut wrong = Vec::new();
-    for case in CASES {
-        let broken = host.run(&["sh", "-c", case.with]);
-        let found = levels(&host, &[]);
-        let mended = host.run(&["sh", "-c", case.after]);
+    for case in cases {
+        let broken = host.run(&["sh", "-c", &format!("{as_user}{}", case.with)]);
+        let found = levels(host, &[]);
+        let mended = host.run(&["sh", "-c", &format!("{as_user}{}", case.after)]);
         for answer in [broken, mended].iter().filter(|answer| answer.code != 0) {
             wrong.push(format!("{}: the test's own command: {}", case.ids, answer.err));
         }
@@ -72,12 +72,23 @@ fn each_check_of_verify_sees_its_own_thing() {
         if !list.is_empty() {
             wrong.push(format!("{}:\n    {}", case.ids, list.join("\n    ")));
         }
-        let again = levels(&host, &[]);
-        for (id, (level, text)) in again {
+        rest();
+        for (id, (level, text)) in levels(host, &[]) {
             if level != before[&id].0 {
                 wrong.push(format!("after mending {}: {id} is {level} ({text})", case.ids));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_check_of_verify_sees_its_own_thing() {
+    go_through(&Host::installed(), CASES, || ());
+}
+
+#[test]
+fn what_takes_a_restart_is_seen_too() {
+    let host = Host::installed();
+    go_through(&host, HEAVY, || host.comes_to_rest());
 }

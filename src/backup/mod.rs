@@ -1,0 +1,102 @@
+//! Backups: made, listed, proven, and thrown away when they are old.
+
+pub mod check;
+pub mod chosen;
+pub mod create;
+pub mod export;
+mod guide;
+pub mod manifest;
+pub mod offsite;
+pub mod owner;
+mod pack;
+mod part;
+pub mod restore;
+pub mod retention;
+pub mod shelf;
+pub mod source;
+pub mod swap;
+mod unpack;
+
+use crate::error::{Exit, Failure};
+
+fn damaged(what: &str, why: impl Into<String>) -> Failure {
+    Failure::new("reading the backup's", what, why.into())
+        .next("another one: authentik-install backup list")
+        .exit(Exit::Damaged)
+}
+
+fn no_key(what: &str, why: age::DecryptError) -> Failure {
+    Failure::new("decrypting the backup's", what, why.to_string())
+        .next("give the private key of one of its recipients: --identity FILE")
+        .exit(Exit::NoKey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::manifest::{self, Authentik, Manifest, Postgresql};
+    use crate::settings::Settings;
+    use crate::settings::input::{DatabaseAuth, Input, UserNamespace};
+    use crate::settings::resolve::OneTime;
+    use std::path::Path;
+    use std::time::Duration;
+
+    pub fn settings(text: &str) -> Settings {
+        let once = OneTime {
+            settings_path: "/etc/authentik/install.toml".into(),
+            image_archive: None,
+            admin_password: None,
+            deadline: Duration::from_secs(1),
+        };
+        let file = Input::from_toml(text, Path::new("t")).unwrap();
+        Settings::resolve(Input::default(), (file, text), once).unwrap()
+    }
+
+    pub fn manifest() -> Manifest {
+        Manifest {
+            format: manifest::FORMAT,
+            id: "20261125T041500Z-000000".into(),
+            time: "2026-11-25T04:15:00Z".parse().unwrap(),
+            took_ms: 1,
+            program: "0".into(),
+            host: "h".into(),
+            domain: "a.example.com".into(),
+            user: "authentik".into(),
+            tag: None,
+            quiesced: false,
+            authentik: Authentik {
+                version: "2026.8.3".into(),
+                migrated_by: None,
+                image: "x".into(),
+                digest: None,
+            },
+            user_namespace: UserNamespace::Host,
+            database_auth: DatabaseAuth::Scram,
+            postgresql: Postgresql {
+                version: 170_000,
+                database: "authentik".into(),
+                role: "authentik".into(),
+                encoding: "UTF8".into(),
+                provider: "b".into(),
+                locale: None,
+                bytes: 1,
+                extensions: Default::default(),
+                schemas: Vec::new(),
+                rows: Default::default(),
+            },
+            recipients: Vec::new(),
+            parts: Vec::new(),
+            trees: Vec::new(),
+            warnings: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_newer_shape_is_refused_and_an_own_one_read() {
+        let text = serde_json::to_vec(&manifest()).unwrap();
+        assert_eq!(Manifest::parse(&text, "m").unwrap(), manifest());
+        let newer = br#"{"format": 99, "anything": true}"#;
+        let failure = Manifest::parse(newer, "m").unwrap_err().to_string();
+        assert!(failure.contains("format 99") && failure.contains("newer"), "{failure}");
+    }
+}

@@ -1,0 +1,127 @@
+//! `uninstall`: what was claimed goes again, the last thing first.
+
+use crate::blueprint::removal::{Reach, Removal};
+use crate::cli::Uninstall;
+use crate::engine::apply::{self, Done};
+use crate::engine::ledger::Ledger;
+use crate::engine::plan::Plan;
+use crate::error::{Exit, Failure, Result};
+use crate::facts::Facts;
+use crate::host::lock::Lock;
+use crate::host::{Reader, Writer};
+use crate::settings::resolve::OneTime;
+use crate::settings::{Input, Settings};
+use crate::ui::human;
+use crate::verbs::{self, World, install, undo};
+use std::path::Path;
+use std::time::Duration;
+
+/// Takes it off.
+///
+/// # Errors
+/// If there is nothing to take off, the domain is not confirmed, or something cannot be removed.
+pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
+    let host = &world.host;
+    let settings = settings(host, &args.settings.config)?;
+    let reach = match &args.delete_data {
+        None => Reach::Service,
+        Some(typed) => confirmed(args, typed, settings.domain.as_str())?,
+    };
+    let removal = Removal { claims: Ledger::read(host)?.claims(), reach };
+    if args.dry_run {
+        let plan = planned(host, &settings, &removal)?;
+        world.output.result(&human::plan(&plan, args.diff));
+        return plan.refuse_foreign().map(|()| Exit::Done);
+    }
+    let lock = Lock::take("uninstall")?;
+    undo::refuse_unsettled(host)?;
+    let plan = planned(host, &settings, &removal)?;
+    plan.refuse_foreign()?;
+    if !args.yes {
+        world.output.result(&human::plan(&plan, args.diff));
+        if !install::asked("Take authentik off this host?")? {
+            return Ok(Exit::Done);
+        }
+        host.forget();
+    }
+    let writer = Writer::new(host.clone(), &lock);
+    let mut done = Done::default();
+    let build = |phase, facts: &Facts| removal.phase(phase, &settings, facts);
+    apply::converge(&writer, (&settings, &Removal::phases()), &build, world.told, &mut done)?;
+    if reach == Reach::All {
+        Ledger::delete(&writer)?;
+    }
+    tracing::info!(changes = done.changes.len(), "uninstalled authentik");
+    world.output.result(&ended(host, &settings, reach, done.changes.len())?);
+    Ok(Exit::Done)
+}
+
+fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
+    let facts = Facts::gather(host, settings)?;
+    Plan::of(host, &Removal::phases(), &|phase| removal.phase(phase, settings, &facts))
+}
+
+// Those of the installation; where they are lost, those that every installation has.
+fn settings(host: &Reader, path: &Path) -> Result<Settings> {
+    if host.read(path)?.is_some() {
+        return verbs::stored(host, path);
+    }
+    let once = OneTime {
+        settings_path: path.to_owned(),
+        image_archive: None,
+        admin_password: None,
+        deadline: Duration::from_secs(60),
+    };
+    let text = "domain = \"uninstall.invalid\"\n";
+    Settings::resolve(Input::default(), (Input::from_toml(text, path)?, text), once)
+}
+
+fn confirmed(args: &Uninstall, typed: &str, domain: &str) -> Result<Reach> {
+    let typed = match (typed, args.yes || args.dry_run) {
+        ("", false) => install::answered(&format!(
+            "Database, uploads, secrets and all backups are going to be deleted. Type {domain} to go on: "
+        ))?,
+        ("", true) if args.dry_run => domain.to_owned(),
+        (typed, _) => typed.to_owned(),
+    };
+    match typed == domain {
+        true => Ok(Reach::All),
+        false => Err(Failure::new("deleting the data of", domain, "that name was not given")
+            .next(format!("--delete-data={domain}\nNothing was touched."))
+            .exit(Exit::Usage)),
+    }
+}
+
+// What is left is told by what is there, not by what was meant to stay.
+fn ended(host: &Reader, settings: &Settings, reach: Reach, changes: usize) -> Result<String> {
+    let paths = &settings.paths;
+    let backups = settings.backup.dir.path().to_owned();
+    let mut left: Vec<String> = Vec::new();
+    for path in [&paths.state, &paths.etc, &backups] {
+        if host.stat(path)?.is_some() {
+            left.push(path.display().to_string());
+        }
+    }
+    if host.account(settings.user.as_str())?.is_some() {
+        left.push(format!("the user {}", settings.user));
+    }
+    let database = settings.database.name.as_str();
+    let sql = format!("SELECT to_json(count(*) > 0) FROM pg_database WHERE datname = '{database}'");
+    if let Ok(Some(server)) = host.postgres()
+        && host.query(&server, "postgres", &sql)? == Some(true)
+    {
+        left.push(format!("the database {database}"));
+    }
+    let mut text = format!("authentik is off this host ({changes} changes).");
+    if !left.is_empty() {
+        text.push_str(&format!("\nLeft: {}", left.join(", ")));
+        text.push_str(match reach {
+            Reach::Service => {
+                "\nauthentik-install install brings it back as it was; \
+                 authentik-install uninstall --delete-data deletes these, too."
+            }
+            Reach::All => "\nThese were there before, or hold what others have put there.",
+        });
+    }
+    Ok(text)
+}

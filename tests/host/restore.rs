@@ -1,0 +1,341 @@
+//! `restore`: on the host itself, and on an empty one that counts its users otherwise.
+
+use crate::backup::{SHARED, create, fill, id};
+use crate::lab::{DOMAIN, Host, outside};
+
+// Something in the database that nobody puts right by itself.
+pub fn marked(host: &Host) {
+    host.sql(
+        "CREATE TABLE lab_mark AS SELECT 'old' AS mark; ALTER TABLE lab_mark OWNER TO authentik",
+    );
+}
+
+fn mark(host: &Host) -> String {
+    host.sql("SELECT mark FROM lab_mark")
+}
+
+pub fn change(host: &Host) {
+    host.sql("UPDATE lab_mark SET mark = 'new'");
+    host.sh("M=/var/lib/authentik/data/media; U=$(stat -c %u $M); echo late >$M/late; rm $M/public/icons/t1; chown $U:$U $M/late");
+}
+
+pub fn is_old(host: &Host) {
+    assert_eq!(mark(host), "old");
+    host.sh("cd /var/lib/authentik/data/media; test ! -e late && test -s public/icons/t1 && test -L public/icons/link");
+}
+
+pub fn is_new(host: &Host) {
+    assert_eq!(mark(host), "new");
+    host.sh("cd /var/lib/authentik/data/media; test -s late && test ! -e public/icons/t1");
+}
+
+pub fn nothing_is_left_over(host: &Host) {
+    assert_eq!(host.sh("ls -d /var/lib/authentik/*.restore /etc/authentik.restore /var/lib/authentik/restore.json 2>/dev/null || true"), "");
+    assert_eq!(host.sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%restore%'"), "0");
+}
+
+#[test]
+fn a_restore_brings_all_back_and_can_be_undone() {
+    let host = Host::installed();
+    fill(&host, 2);
+    marked(&host);
+    host.sh("cd /var/lib/authentik/data/media/public; setfacl -m u:bin:r icons/t2; setfacl -d -m u:bin:rx icons");
+    let backup = id(&create(&host, &[]).exits(0));
+    let acl = |host: &Host| {
+        host.sh("cd /var/lib/authentik/data/media/public; getfacl -ncp icons/t2 icons")
+    };
+    let owner = host.sh("stat -c '%u:%g %a %Y' /var/lib/authentik/data/media/public/icons/t1");
+    let access = acl(&host);
+    change(&host);
+    host.tool(&["restore", &backup]).exits(2).says("--yes");
+    host.tool(&["restore", &backup, "--dry-run"])
+        .exits(0)
+        .says("onto the installation that is here");
+    is_new(&host);
+    host.tool(&["restore", &backup, "--yes"]).exits(0).says("restore commit");
+    is_old(&host);
+    assert_eq!(
+        host.sh("stat -c '%u:%g %a %Y' /var/lib/authentik/data/media/public/icons/t1"),
+        owner
+    );
+    assert!(access.contains("user:2:r") && acl(&host) == access, "{access} {}", acl(&host));
+    host.comes_to_rest();
+    assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
+    // Not over one that can still be undone; and what was there is in a backup, too.
+    host.tool(&["restore", &backup, "--yes"]).exits(3).says("restore commit");
+    host.tool(&["backup", "list"]).exits(0).says("before-restore");
+    host.tool(&["restore", "--abort"]).exits(0);
+    is_new(&host);
+    nothing_is_left_over(&host);
+    host.comes_to_rest();
+
+    // A part alone; and for good.
+    host.tool(&["restore", "latest", "--only", "database", "--yes", "--no-safety-backup"]).exits(0);
+    assert_eq!(mark(&host), "old");
+    host.sh("test -s /var/lib/authentik/data/media/late");
+    host.tool(&["restore", "commit"]).exits(0);
+    host.tool(&["restore", "commit"]).exits(9);
+    host.tool(&["restore", "--abort"]).exits(9);
+    nothing_is_left_over(&host);
+    host.tool(&["plan", "--exit-code"]).exits(0);
+
+    // Names that others have, and what is mounted inside: seen before anything is touched.
+    let backups = || host.sh("ls /var/backups/authentik | wc -l");
+    let before = backups();
+    host.sql("CREATE DATABASE authentik_restore_old");
+    let over = ["restore", backup.as_str(), "--yes"];
+    host.tool(&over).exits(3).says("authentik_restore_old: it is there already");
+    host.sql("DROP DATABASE authentik_restore_old");
+    host.sh("mkdir /var/lib/authentik/data.restore");
+    host.tool(&over).exits(3).says("data.restore: it is there already");
+    host.sh("rmdir /var/lib/authentik/data.restore; mount -t tmpfs none /var/lib/authentik/data/media/public");
+    host.tool(&over)
+        .exits(3)
+        .says("a file system is mounted on /var/lib/authentik/data/media/public");
+    host.sh("umount /var/lib/authentik/data/media/public");
+    assert_eq!(backups(), before);
+
+    // Who asks to stop while the restored is started gets the old back.
+    host.sql("UPDATE lab_mark SET mark = 'new'");
+    host.sh("systemd-run -q sh -c 'while ! test -e /var/lib/authentik-install/restored.json; do sleep 0.1; done; pkill -INT -x authentik-insta'");
+    let stopped = host.tool(&["restore", &backup, "--yes", "--no-safety-backup"]).exits(130);
+    assert!(stopped.err.contains("It is as it was before"), "{}", stopped.err);
+    assert_eq!(mark(&host), "new");
+    nothing_is_left_over(&host);
+    host.comes_to_rest();
+
+    // What is gone altogether comes back as well.
+    host.as_service_user("systemctl --user stop authentik-pod");
+    host.sql_in("postgres", "DROP DATABASE authentik WITH (FORCE)");
+    host.sh("rm -r /var/lib/authentik/data");
+    host.tool(&["restore", &backup, "--yes"]).exits(3).says("--no-safety-backup");
+    host.tool(&["restore", &backup, "--yes", "--no-safety-backup"]).exits(0);
+    is_old(&host);
+    host.comes_to_rest();
+    host.tool(&["restore", "commit"]).exits(0);
+    host.sql("UPDATE lab_mark SET mark = 'new'");
+
+    // A host on which it cannot come up is left as it is; what does not come up is taken back by itself.
+    host.sh("echo 'nonsense {' >>/etc/caddy/Caddyfile");
+    host.tool(&["restore", &backup, "--yes", "--no-safety-backup"]).exits(3).says("caddy-config");
+    host.sh("sed -i '$d' /etc/caddy/Caddyfile");
+    let failed = host.tool(&["restore", &backup, "--yes", "--no-safety-backup", "--deadline", "1"]);
+    assert_ne!(failed.code, 0, "{}", failed.err);
+    assert!(failed.err.contains("It is as it was before"), "{}", failed.err);
+    assert_eq!(mark(&host), "new");
+    nothing_is_left_over(&host);
+    host.comes_to_rest();
+}
+
+/// Killed at any moment, or with the power cut, it is the one or the other, never half of each.
+#[test]
+fn a_killed_restore_leads_to_one_of_two_whole_states() {
+    let host = Host::installed();
+    fill(&host, 1);
+    marked(&host);
+    let backup = id(&create(&host, &[]).exits(0));
+    change(&host);
+    let args = ["restore", &backup, "--yes", "--no-safety-backup", "--deadline", "120"];
+    let mut kills = 0;
+    for (syscall, when) in [
+        ("fsync", 2),
+        ("renameat2", 1),
+        ("renameat2", 2),
+        ("renameat2", 4),
+        ("renameat2", 6),
+        ("unlinkat", 1),
+    ] {
+        if host.killed_at((syscall, when), &args).is_some() {
+            // It came to its end before that moment.
+            host.tool(&["restore", "--abort"]).exits(0);
+            is_new(&host);
+            continue;
+        }
+        kills += 1;
+        let swapping = host.run(&["test", "-e", "/var/lib/authentik/restore.json"]).code == 0;
+        if swapping {
+            // Nothing runs on half of each, not even after the power came back, and nobody changes it.
+            for args in [
+                &["backup"][..],
+                &["install", "--yes"],
+                &["restore", "commit"],
+                &["restore", &backup, "--dry-run"],
+            ] {
+                host.tool(args).exits(3).says("restore --abort");
+            }
+            host.tool(&["verify", "--only", "backups"]).exits(5).says("stopped half-way");
+            if kills == 3 {
+                host.power_cut();
+            }
+            // What ran still may: nothing is exchanged before it is stopped.
+            host.as_service_user("systemctl --user stop authentik-pod; systemctl --user start authentik-server authentik-worker");
+            let running = host.podman("ps -q").exits(0).out;
+            assert_eq!(running, "", "after {syscall} {when}");
+            host.tool(&["restore", "--abort"]).exits(0);
+        } else if host.run(&["test", "-e", "/var/lib/authentik-install/restored.json"]).code == 0 {
+            host.tool(&["restore", "--abort"]).exits(0);
+        }
+        is_new(&host);
+    }
+    assert!(kills >= 4, "{kills} kills");
+    eprintln!("restore: {kills} kills, 0 bad ends");
+    // And the next one goes through, whatever was left. Killed before it was seen to run, it is not
+    // committed before it does.
+    host.tool(&args).exits(0);
+    is_old(&host);
+    host.sh("sed -i 's/\"runs\": true/\"runs\": false/' /var/lib/authentik-install/restored.json");
+    host.as_service_user("systemctl --user stop authentik-pod");
+    host.sh("echo 'nonsense {' >>/etc/caddy/Caddyfile");
+    assert_ne!(host.tool(&["restore", "commit"]).code, 0);
+    assert_eq!(host.sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%restore%'"), "1");
+    host.sh("sed -i '$d' /etc/caddy/Caddyfile");
+    // A commit that was begun has one end only.
+    assert!(host.killed_at(("unlinkat", 2), &["restore", "commit"]).is_none());
+    host.tool(&["restore", "--abort"]).exits(9).says("restore commit");
+    host.tool(&["restore", "commit"]).exits(0);
+    is_old(&host);
+    nothing_is_left_over(&host);
+    host.comes_to_rest();
+}
+
+/// Another uid, another range of subordinate ids, another user namespace mode, another name, and the next
+/// Debian with another major of PostgreSQL.
+#[test]
+fn an_empty_host_becomes_the_one_that_was_backed_up() {
+    let old = Host::installed();
+    fill(&old, 2);
+    marked(&old);
+    old.sql("INSERT INTO authentik_brands_brand VALUES ('auth.lab.example', false)");
+    create(&old, &[]).exits(0);
+    old.tool(&["backup", "export", "latest", "/var/lib/lab/carried.tar"]).exits(0);
+    old.tool(&["backup", "export", "latest", "/var/lib/lab/carried.tar"])
+        .exits(2)
+        .says("another name");
+    let carried = old.folder("varlib").join("lab/carried.tar");
+    let key = old.sh("cat /etc/authentik/secrets/secret_key");
+    let t1 = old.sh("sha256sum </var/lib/authentik/data/media/public/icons/t1");
+    let kept = std::env::temp_dir().join(format!("carried-{}", std::process::id()));
+    std::fs::copy(carried, &kept).unwrap();
+    drop(old);
+
+    let new = Host::boot("sid");
+    std::fs::copy(&kept, new.folder("varlib").join("lab/carried.tar")).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    new.sh("for i in 1 2 3; do useradd --system other$i; done; useradd -m somebody; grep -q ^somebody /etc/subuid || usermod --add-subuids 400000-465535 --add-subgids 400000-465535 somebody");
+    assert_eq!(new.sh("ls /usr/lib/postgresql").trim(), "18");
+    let is_bare = || {
+        let look = new.tool(&["restore", "/var/lib/lab/carried.tar", "--dry-run"]);
+        look.exits(0).says("on which nothing is installed");
+    };
+    is_bare();
+    new.sh("test -z \"$(ls -A /var/backups/authentik)\" && ! id authentik 2>/dev/null");
+    let args = [
+        "restore",
+        "/var/lib/lab/carried.tar",
+        "--yes",
+        "--user-namespace",
+        "keep-id",
+        "--domain",
+        "login.lab.example",
+        "--image-archive",
+        "/var/lib/lab/image.tar",
+        "--deadline",
+        "180",
+    ];
+    // Killed, or failing at its end, it leaves nothing that runs, and nothing that passes for an installation.
+    for moment in [("fsync", 25), ("renameat2", 9)] {
+        assert!(new.killed_at(moment, &args).is_none(), "{moment:?}");
+        new.tool(&["restore", "--abort"]);
+        is_bare();
+    }
+    let mut impatient = args;
+    impatient[args.len() - 1] = "1";
+    assert_ne!(new.tool(&impatient).says("going back").code, 0);
+    assert_eq!(new.podman("ps -q").exits(0).out, "");
+    assert_eq!(new.sh("systemctl list-unit-files --no-legend 'authentik*timer' || true"), "");
+    is_bare();
+    let restored = new.tool(&args);
+    let restored = restored.exits(0).says("passkeys").says(&format!("The name was {DOMAIN}"));
+    assert!(restored.out.contains("https://login.lab.example/"), "{}", restored.out);
+    new.comes_to_rest();
+    assert_eq!(mark(&new), "old");
+    assert_eq!(new.sh("cat /etc/authentik/secrets/secret_key"), key);
+    assert_eq!(new.sh("sha256sum </var/lib/authentik/data/media/public/icons/t1"), t1);
+    // In this mode the image's user is the service user itself.
+    assert_eq!(
+        new.sh("stat -c %U /var/lib/authentik/data/media/public/icons/t1").trim(),
+        "authentik"
+    );
+    let wrote = new.podman("exec authentik-server sh -c 'echo x >/data/media/written && cat /data/media/public/icons/t1 | wc -c'");
+    assert_eq!(wrote.exits(0).out.trim(), "500000");
+    let brands = "SELECT string_agg(domain, ' ' ORDER BY domain) FROM authentik_brands_brand";
+    assert_eq!(new.sql(brands), "authentik-default login.lab.example");
+    new.tool(&["verify"]).exits(0);
+    new.tool(&["restore", "commit"]).exits(0);
+    nothing_is_left_over(&new);
+    new.tool(&["plan", "--exit-code"]).exits(0);
+}
+
+/// An archive that says other things than its manifest, or wants out.
+#[test]
+fn a_hostile_archive_is_refused_before_anything_is_touched() {
+    let host = Host::installed();
+    fill(&host, 1);
+    marked(&host);
+    host.sh(&format!("install -d -m 700 {SHARED}"));
+    let backup = id(&create(&host, &["--dir", SHARED]).exits(0));
+    let folder = host.folder("varlib").join("lab/backups").join(&backup);
+    let forge = r#"
+import hashlib, io, json, subprocess, sys, tarfile
+folder, kind = sys.argv[1:]
+member = tarfile.TarInfo("data/evil")
+if kind == "dots": member.name = "data/../../../../../etc/evil"; member.size = 1
+if kind == "absolute": member.name = "/etc/evil"; member.size = 1
+if kind == "device": member.type = tarfile.CHRTYPE; member.devmajor, member.devminor = 1, 3
+if kind == "hard": member.type = tarfile.LNKTYPE; member.linkname = "data/media"
+if kind == "link": member.type = tarfile.SYMTYPE; member.linkname = "/etc"
+if kind == "tree": member.name = "home/evil"; member.size = 1
+raw = subprocess.run(["zstd", "-dcq", folder + "/data.tar.zst"], check=True, capture_output=True).stdout
+out = io.BytesIO()
+with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    tar.addfile(member, io.BytesIO(b"x") if member.size else None)
+raw = out.getvalue()
+part = subprocess.run(["zstd", "-cq"], input=raw, check=True, capture_output=True).stdout
+open(folder + "/data.tar.zst", "wb").write(part)
+sha = lambda b: hashlib.sha256(b).hexdigest()
+m = json.load(open(folder + "/manifest.json"))
+for p in m["parts"]:
+    if p["name"] == "data.tar.zst":
+        p["stored"] = {"bytes": len(part), "sha256": sha(part)}
+        p["holds"] = {"bytes": len(raw), "sha256": sha(raw)}
+if kind == "link":
+    m["files"].append({"path": "data/evil", "kind": "link", "owner": "root", "group": "root", "mode": "0777", "modified": [0, 0], "target": "/etc"})
+m["files"] = [f for f in m["files"] if not f["path"].startswith("data/") or kind == "link" and f["path"] == "data/evil" or f["path"] == "data"]
+text = json.dumps(m).encode()
+open(folder + "/manifest.json", "wb").write(text)
+lines = []
+for line in open(folder + "/SHA256SUMS"):
+    name = line.split("  ")[1].strip()
+    lines.append(sha(open(folder + "/" + name, "rb").read()) + "  " + name + "\n")
+open(folder + "/SHA256SUMS", "w").writelines(lines)
+"#;
+    let kept = folder.with_file_name("kept");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let line = format!("rm -rf {1} && cp -a {0} {1}", from.display(), to.display());
+        outside(&["sh".into(), "-c".into(), line]).exits(0);
+    };
+    copy(&folder, &kept);
+    change(&host);
+    for kind in ["dots", "absolute", "device", "hard", "link", "tree"] {
+        copy(&kept, &folder);
+        let line = ["python3", "-c", forge, &folder.display().to_string(), kind].map(String::from);
+        outside(&line).exits(0);
+        host.tool(&["backup", "verify", &backup, "--dir", SHARED]).exits(0);
+        let refused =
+            host.tool(&["restore", &backup, "--yes", "--no-safety-backup", "--dir", SHARED]);
+        assert_eq!(refused.code, 8, "{kind}: {}", refused.err);
+        host.sh("test ! -e /etc/evil && test ! -e /var/lib/authentik/home/evil");
+        is_new(&host);
+        nothing_is_left_over(&host);
+    }
+}
