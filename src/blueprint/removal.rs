@@ -168,12 +168,11 @@ impl Removal {
             for user in self.of("user") {
                 steps.add(AccountGone { user: user.to_owned(), what: Right::User });
             }
-            for (kind, path) in self
-                .of("settings")
-                .map(|path| ("settings", path))
-                .chain(self.of("program").map(|path| ("program", path)))
-            {
-                steps.add(Gone { id: Id::new(kind, path), path: path.into(), why: WHY });
+            for path in self.of("settings") {
+                steps.add(Gone { id: Id::new("settings", path), path: path.into(), why: WHY });
+            }
+            for path in self.of("program") {
+                steps.add(TreeGone { id: Id::new("program", path), path: path.into() });
             }
         }
         for path in folders.iter().filter(|path| !holds_data(settings, path)) {

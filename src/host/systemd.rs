@@ -321,6 +321,11 @@ impl Writer<'_> {
     /// # Errors
     /// If it cannot.
     pub fn forget_last_run(&self, timer: &str) -> Result<()> {
+        // One that does not make up for anything has nothing to forget, and systemctl calls that an error.
+        let stamp = Path::new("/var/lib/systemd/timers").join(format!("stamp-{timer}"));
+        if self.stat(&stamp)?.is_none() {
+            return Ok(());
+        }
         let clean = Manager::System.systemctl().args(["clean", "--what=state", timer]);
         clean.changes_only(&[About::Units]).run(self).map(drop)
     }

@@ -93,8 +93,8 @@ impl Resource for Timer {
             }
             Act::Stop => {
                 host.unit_job(Manager::System, "stop", &[&timer], LIMIT)?;
-                host.unit_job(Manager::System, "disable", &[&timer], LIMIT)?;
-                host.forget_last_run(&timer)
+                host.forget_last_run(&timer)?;
+                host.unit_job(Manager::System, "disable", &[&timer], LIMIT)
             }
         }
     }

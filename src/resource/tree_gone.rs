@@ -1,4 +1,5 @@
-//! A folder of ours with all that was put into it since: authentik's data, backups, container storage.
+//! A folder of ours with all that was put into it since, or a file whose content does not matter:
+//! authentik's data, backups, container storage, this program.
 
 use crate::error::Result;
 use crate::event::Sink;
@@ -35,7 +36,7 @@ impl Resource for TreeGone {
     }
 
     fn aim(&self) -> String {
-        format!("delete {} with all that is in it", self.path.display())
+        format!("delete {}, with all that is in it", self.path.display())
     }
 
     fn inspect(&self, host: &Reader) -> Result<Seen<Found>> {

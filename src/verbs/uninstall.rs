@@ -9,6 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::facts::Facts;
 use crate::host::lock::Lock;
 use crate::host::{Reader, Writer};
+use crate::names::Domain;
 use crate::settings::resolve::OneTime;
 use crate::settings::{Input, Settings};
 use crate::ui::human;
@@ -22,7 +23,7 @@ use std::time::Duration;
 /// If there is nothing to take off, the domain is not confirmed, or something cannot be removed.
 pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     let host = &world.host;
-    let settings = settings(host, &args.settings.config)?;
+    let settings = settings(host, &args.settings.config, args.delete_data.as_deref())?;
     let reach = match &args.delete_data {
         None => Reach::Service,
         Some(typed) => confirmed(args, typed, settings.domain.as_str())?,
@@ -61,8 +62,9 @@ fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan
     Plan::of(host, &Removal::phases(), &|phase| removal.phase(phase, settings, &facts))
 }
 
-// Those of the installation; where they are lost, those that every installation has.
-fn settings(host: &Reader, path: &Path) -> Result<Settings> {
+// Those of the installation; where they are lost, or were never written, those that every installation
+// has, under the domain that was typed.
+fn settings(host: &Reader, path: &Path, typed: Option<&str>) -> Result<Settings> {
     if host.read(path)?.is_some() {
         return verbs::stored(host, path);
     }
@@ -72,8 +74,12 @@ fn settings(host: &Reader, path: &Path) -> Result<Settings> {
         admin_password: None,
         deadline: Duration::from_secs(60),
     };
-    let text = "domain = \"uninstall.invalid\"\n";
-    Settings::resolve(Input::default(), (Input::from_toml(text, path)?, text), once)
+    let typed = typed.filter(|typed| !typed.is_empty()).unwrap_or("uninstall.invalid");
+    let domain: Domain = typed
+        .parse()
+        .map_err(|error| Failure::new("deleting the data of", typed, error).exit(Exit::Usage))?;
+    let text = format!("domain = \"{domain}\"\nproxy.tls = \"internal\"\n");
+    Settings::resolve(Input::default(), (Input::from_toml(&text, path)?, &text), once)
 }
 
 fn confirmed(args: &Uninstall, typed: &str, domain: &str) -> Result<Reach> {

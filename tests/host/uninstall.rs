@@ -24,7 +24,7 @@ fn at_rest(host: &Host) {
         host.sh("grep -c authentik-install /etc/postgresql/*/main/pg_hba.conf || true").trim(),
         "0"
     );
-    assert_eq!(host.sh("systemctl --failed --no-legend --plain | grep -v lab- || true"), "");
+    assert_eq!(host.sh("systemctl --failed --no-legend --plain | grep authentik || true"), "");
 }
 
 /// Off, on again with all data, and off with everything.
