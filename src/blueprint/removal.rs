@@ -13,7 +13,7 @@ use crate::resource::gone::Gone;
 use crate::resource::hba_gone::HbaGone;
 use crate::resource::sql_gone::{SqlGone, What};
 use crate::resource::tree_gone::TreeGone;
-use crate::resource::valkey_back::ValkeyBack;
+use crate::resource::valkey_gone::ValkeyGone;
 use crate::resource::workload::SERVICES;
 use crate::resource::workload_gone::{ImageGone, UnitsGone, WorkloadGone};
 use crate::settings::Settings;
@@ -124,9 +124,11 @@ impl Removal {
     fn cache(&self, steps: &mut Steps) {
         for unit in self.of("valkey") {
             let dropin = format!("/etc/systemd/system/{unit}.d/authentik-install.conf");
-            steps.add(Gone { id: Id::new("valkey", unit), path: dropin.into(), why: WHY });
-            steps.add(TreeGone { id: Id::new("valkey", unit), path: CONF.into() });
-            steps.add(ValkeyBack { unit: unit.to_owned() });
+            steps.add(ValkeyGone {
+                unit: unit.to_owned(),
+                dropin: dropin.into(),
+                conf: CONF.into(),
+            });
         }
     }
 
@@ -161,8 +163,13 @@ impl Removal {
         // A folder goes after those that are in it.
         let mut folders: Vec<&Path> = self.of("directory").map(Path::new).collect();
         folders.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+        let (data, others): (Vec<&Path>, Vec<&Path>) =
+            folders.into_iter().partition(|path| holds_data(settings, path));
+        // What lies in another one goes with it: root goes through no folder that others can change.
+        let inner =
+            |path: &Path| data.iter().any(|outer| *outer != path && path.starts_with(outer));
         if self.all() {
-            for path in folders.iter().filter(|path| holds_data(settings, path)) {
+            for path in data.iter().filter(|path| !inner(path)) {
                 steps.add(TreeGone { id: Directory::id_of(path), path: path.to_path_buf() });
             }
             for user in self.of("user") {
@@ -175,7 +182,7 @@ impl Removal {
                 steps.add(TreeGone { id: Id::new("program", path), path: path.into() });
             }
         }
-        for path in folders.iter().filter(|path| !holds_data(settings, path)) {
+        for path in others.iter().filter(|path| !inner(path)) {
             steps.add(Gone { id: Directory::id_of(path), path: path.to_path_buf(), why: WHY });
         }
     }

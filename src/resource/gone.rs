@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use std::path::PathBuf;
 
 /// First words of every file that is written for others to read.
-const SIGNATURE: &[u8] = b"# Written by authentik-install";
+pub const SIGNATURE: &[u8] = b"# Written by authentik-install";
 
 /// A file, or a folder with nothing in it, that should not be there. What others made stays; what
 /// somebody wrote into a file of ours is kept beside it.

@@ -34,7 +34,7 @@ pub mod timer;
 pub mod tree_gone;
 pub mod user;
 pub mod valkey;
-pub mod valkey_back;
+pub mod valkey_gone;
 pub mod workload;
 pub mod workload_gone;
 
