@@ -18,7 +18,7 @@ fn surroundings(host: &Host) -> String {
 /// Every file of the host, but for what the system writes by itself and what Caddy keeps of its own.
 fn listing(host: &Host) -> String {
     host.sh(
-        "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
+        "find / /var/lib -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
            -o -path /var/log -o -path /var/cache -o -path /var/lib/lab -o -path '/var/lib/systemd/*' \
            -o -path /var/lib/caddy -o -path '/var/lib/postgresql/*' -o -path '/var/lib/valkey/*' -o -name '*.db' \
            -o -path '/etc/*-' -o -path '/etc/*shadow' \\) -prune \
