@@ -1,6 +1,7 @@
 //! The machine itself.
 
-use super::{Context, Finding, at_least};
+use super::{Context, Finding};
+use crate::data::distro::at_least;
 use crate::error::{Failure, Result};
 use std::path::Path;
 use sysinfo::System;

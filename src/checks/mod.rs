@@ -7,7 +7,7 @@ mod rootless;
 mod services;
 mod web;
 
-use crate::data::distro::{self, Distro};
+use crate::data::distro::{self, Distro, Need};
 use crate::data::release::Release;
 use crate::error::{Failure, Result};
 use crate::host::Reader;
@@ -43,6 +43,9 @@ pub struct Row {
     /// The command that cures it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cure: Option<String>,
+    /// What packages would bring that is missing: `install --install-packages`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
     /// Does it keep `install` from going ahead?
     pub blocks: bool,
     /// How long the look took, in milliseconds.
@@ -69,22 +72,24 @@ pub struct Finding {
     pub found: String,
     /// The command that cures it.
     pub cure: Option<String>,
+    /// What packages would bring that is missing.
+    pub needs: Vec<Need>,
 }
 
 impl Finding {
     /// Fit.
     pub fn ok(found: impl Into<String>) -> Self {
-        Finding { level: Level::Ok, found: found.into(), cure: None }
+        Finding { level: Level::Ok, found: found.into(), cure: None, needs: Vec::new() }
     }
 
     /// Works, and should be better.
     pub fn warn(found: impl Into<String>, cure: impl Into<String>) -> Self {
-        Finding { level: Level::Warn, found: found.into(), cure: Some(cure.into()) }
+        Finding { level: Level::Warn, cure: Some(cure.into()), ..Finding::ok(found) }
     }
 
     /// Not fit.
     pub fn fail(found: impl Into<String>, cure: impl Into<String>) -> Self {
-        Finding { level: Level::Fail, found: found.into(), cure: Some(cure.into()) }
+        Finding { level: Level::Fail, cure: Some(cure.into()), ..Finding::ok(found) }
     }
 }
 
@@ -133,11 +138,16 @@ impl Subject {
 }
 
 impl Context {
-    /// The command that installs something here.
-    fn install(&self, pick: impl Fn(&Distro) -> String, plain: &str) -> String {
-        match &self.distro {
-            Some(distro) => distro.install(&pick(distro)),
-            None => format!("install {plain} with this distribution's package manager"),
+    /// Something that packages bring is not here. `plain` says it where the package manager is not known.
+    fn missing(&self, found: impl Into<String>, needs: &[Need], plain: &str) -> Finding {
+        let found = found.into();
+        let Some(distro) = &self.distro else {
+            let cure = format!("install {plain} with this distribution's package manager");
+            return Finding::fail(found, cure);
+        };
+        match needs.iter().find_map(|need| distro.lack(*need)) {
+            Some(lack) => Finding::fail(format!("{found}; {}", lack.why), &lack.way_out),
+            None => Finding { needs: needs.to_vec(), ..Finding::fail(found, distro.line(needs)) },
         }
     }
 }
@@ -244,40 +254,24 @@ fn lost(check: &Check, why: String) -> Result<Finding> {
 fn row(check: &Check, (finding, took): (Result<Finding>, Duration)) -> Row {
     let (id, took_ms) = (check.id, took.as_millis());
     match finding {
-        Ok(Finding { level, found, cure }) => {
-            Row { id, level, found, cure, blocks: level == Level::Fail, took_ms }
+        Ok(Finding { level, found, cure, needs }) => {
+            Row { id, level, found, cure, needs, blocks: level == Level::Fail, took_ms }
         }
         Err(failure) => Row {
             id,
             level: Level::Unknown,
             found: failure.summary(),
             cure: failure.next_step().map(str::to_owned),
+            needs: Vec::new(),
             blocks: !check.advice,
             took_ms,
         },
     }
 }
 
-/// Compares dotted numbers, as many as `least` has.
-fn at_least(version: &str, least: &[u32]) -> bool {
-    let numbers: Vec<u32> =
-        version.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).collect();
-    numbers.iter().copied().chain(std::iter::repeat(0)).take(least.len()).ge(least.iter().copied())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert!(at_least("5.4.2", &[5, 0]));
-        assert!(at_least("10.0", &[5, 0]));
-        assert!(at_least("5", &[5, 0]));
-        assert!(!at_least("4.9.3", &[5, 0]));
-        assert!(!at_least("", &[5, 0]));
-        assert!(at_least("6.12.0-amd64", &[5, 13]));
-    }
 
     #[test]
     fn names_are_unique() {

@@ -1,7 +1,8 @@
 //! What rootless Podman is built on.
 
 use super::host::read;
-use super::{Context, Finding, at_least};
+use super::{Context, Finding};
+use crate::data::distro::{Need, at_least};
 use crate::error::Result;
 use crate::host::accounts::{SubIdKind, SubIds};
 use crate::host::systemd::Manager;
@@ -34,15 +35,20 @@ pub(super) fn user_namespaces(context: &Context) -> Result<Finding> {
 
 // `.pod` units came with 5.0 (Podman's RELEASE_NOTES).
 pub(super) fn podman(context: &Context) -> Result<Finding> {
-    let cure = context.install(|distro| distro.podman.clone(), "Podman 5.0 or newer");
     match context.host.program_version("podman", &["--version"])? {
-        None => Ok(Finding::fail("Podman is not installed", cure)),
+        None => {
+            let needs = [Need::Podman];
+            Ok(context.missing("Podman is not installed", &needs, "Podman 5.0 or newer"))
+        }
         Some(version) if at_least(&version, &[5, 0]) => {
             Ok(Finding::ok(format!("Podman {version}")))
         }
         Some(version) => Ok(Finding::fail(
             format!("Podman {version}; pods as systemd units need 5.0 or newer"),
-            "upgrade the distribution (Debian 13, Ubuntu 26.04, Fedora 42 and newer have it)",
+            context.distro.as_ref().and_then(|distro| distro.lack(Need::Podman)).map_or_else(
+                || "upgrade the distribution (Debian 13, Ubuntu 26.04, Fedora 42 and newer have it)".to_owned(),
+                |lack| lack.way_out.clone(),
+            ),
         )),
     }
 }
@@ -50,11 +56,11 @@ pub(super) fn podman(context: &Context) -> Result<Finding> {
 // The annotation that keeps the groups of the sockets is crun's alone; our units name it as their
 // runtime, whatever the host's default is.
 pub(super) fn crun(context: &Context) -> Result<Finding> {
-    let cure = context.install(|_| "crun".into(), "crun");
     Ok(match context.host.program_version("crun", &["--version"])? {
-        None => Finding::fail(
+        None => context.missing(
             "crun is not installed; with another runtime the sockets stay closed",
-            cure,
+            &[Need::Podman],
+            "crun",
         ),
         Some(version) => Finding::ok(format!("crun {version}, named as the runtime by our units")),
     })
@@ -62,9 +68,9 @@ pub(super) fn crun(context: &Context) -> Result<Finding> {
 
 // Options that our network uses (-a, -n, -g, --ipv4-only) are older than Podman 5.0 itself.
 pub(super) fn passt(context: &Context) -> Result<Finding> {
-    let cure = context.install(|_| "passt".into(), "passt");
     if !context.host.has_program("pasta") {
-        return Ok(Finding::fail("pasta is not installed: a pod would have no network", cure));
+        let found = "pasta is not installed: a pod would have no network";
+        return Ok(context.missing(found, &[Need::Podman], "passt"));
     }
     let said = context.host.first_line("pasta", &["--version"])?;
     let version = said.trim_start_matches("pasta ");
@@ -72,10 +78,6 @@ pub(super) fn passt(context: &Context) -> Result<Finding> {
 }
 
 pub(super) fn helpers(context: &Context) -> Result<Finding> {
-    let cure = context.install(
-        |distro| format!("{} {}", distro.podman, distro.iproute),
-        "what rootless Podman recommends",
-    );
     let missing: Vec<&str> = [
         ("newuidmap", "newuidmap (subordinate ids)"),
         ("newgidmap", "newgidmap (subordinate ids)"),
@@ -89,7 +91,9 @@ pub(super) fn helpers(context: &Context) -> Result<Finding> {
     .map(|(_, shown)| shown)
     .collect();
     if !missing.is_empty() {
-        return Ok(Finding::fail(format!("missing: {}", missing.join(", ")), cure));
+        let found = format!("missing: {}", missing.join(", "));
+        let needs = [Need::Podman, Need::Iproute];
+        return Ok(context.missing(found, &needs, "what rootless Podman recommends"));
     }
     for program in ["newuidmap", "newgidmap"] {
         if !context.host.is_privileged(program) {
@@ -104,8 +108,8 @@ pub(super) fn helpers(context: &Context) -> Result<Finding> {
 
 pub(super) fn session(context: &Context) -> Result<Finding> {
     if !context.host.has_user_bus() {
-        let cure = context.install(|distro| distro.podman.clone(), "dbus-user-session");
-        return Ok(Finding::fail("users get no bus of their own (dbus-user-session)", cure));
+        let found = "users get no bus of their own (dbus-user-session)";
+        return Ok(context.missing(found, &[Need::Podman], "dbus-user-session"));
     }
     let logind = context.host.unit(Manager::System, "systemd-logind.service")?;
     if logind.load == "masked" || logind.active == "failed" {

@@ -1,7 +1,7 @@
 //! The services that authentik stores its things in.
 
 use super::{Context, Finding};
-use crate::data::distro;
+use crate::data::distro::{self, Need};
 use crate::data::release::Release;
 use crate::error::{Failure, Result};
 use crate::facts::cache::is_included;
@@ -19,8 +19,8 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
         other => other?,
     };
     let Some(server) = server else {
-        let cure = context.install(|distro| distro.postgresql.clone(), "PostgreSQL");
-        return Ok(Finding::fail("PostgreSQL is not installed", cure));
+        let needs = [Need::Postgresql];
+        return Ok(context.missing("PostgreSQL is not installed", &needs, "PostgreSQL"));
     };
     let major = server.major();
     let found =
@@ -107,11 +107,11 @@ pub(super) fn valkey(context: &Context) -> Result<Finding> {
             context.subject.release.line
         )));
     }
-    let cure = context.install(|distro| distro.valkey.clone(), "Valkey");
     let line = &context.subject.release.line;
     let units = distro::valkey_units(context.distro.as_ref());
     let Some(valkey) = context.host.valkey(&units)? else {
-        return Ok(Finding::fail(format!("{here}; authentik {line} needs one"), cure));
+        let found = format!("{here}; authentik {line} needs one");
+        return Ok(context.missing(found, &[Need::Valkey], "Valkey"));
     };
     let unit = &valkey.unit;
     let Some(address) = valkey.address() else {

@@ -1,6 +1,7 @@
 //! The way in from outside: Caddy, ports, name, firewall.
 
-use super::{Context, Finding, at_least};
+use super::{Context, Finding};
+use crate::data::distro::{Need, at_least};
 use crate::error::Result;
 use crate::facts::proxy;
 use crate::host::caddy;
@@ -10,12 +11,12 @@ use std::net::IpAddr;
 // 2.5.1 was the first to pass Host and X-Forwarded-* as authentik needs them without being told,
 // and to take none of a client's own.
 pub(super) fn caddy(context: &Context) -> Result<Finding> {
-    let cure = context.install(|distro| distro.caddy.clone(), "Caddy");
+    let missing = |found: &str| context.missing(found, &[Need::Caddy], "Caddy");
     let Some(version) = context.host.caddy_version()? else {
-        return Ok(Finding::fail("Caddy is not installed", cure));
+        return Ok(missing("Caddy is not installed"));
     };
-    if let Some(old) = too_old(&version, &cure) {
-        return Ok(old);
+    if let Some(old) = too_old(&version) {
+        return Ok(missing(&old));
     }
     let unit = context.host.unit(Manager::System, caddy::UNIT)?;
     if unit.active != "active" {
@@ -36,9 +37,8 @@ pub(super) fn caddy(context: &Context) -> Result<Finding> {
     Ok(Finding::ok(format!("Caddy {version}, running")))
 }
 
-fn too_old(version: &str, cure: &str) -> Option<Finding> {
-    let found = format!("Caddy {version}; 2.5.1 or newer is needed");
-    (!at_least(version, &[2, 5, 1])).then(|| Finding::fail(found, cure))
+fn too_old(version: &str) -> Option<String> {
+    (!at_least(version, &[2, 5, 1])).then(|| format!("Caddy {version}; 2.5.1 or newer is needed"))
 }
 
 pub(super) fn caddy_config(context: &Context) -> Result<Finding> {
@@ -149,14 +149,12 @@ pub(super) fn firewall(context: &Context) -> Result<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Level;
 
     #[test]
     fn an_old_caddy_is_refused() {
-        let level = |version| too_old(version, "").map(|finding| finding.level);
-        assert_eq!(level("2.5.0"), Some(Level::Fail));
-        assert_eq!(level("1.0.5"), Some(Level::Fail));
-        assert_eq!(level("2.5.1"), None);
-        assert_eq!(level("2.11.4"), None);
+        assert!(too_old("2.5.0").is_some());
+        assert!(too_old("1.0.5").is_some());
+        assert!(too_old("2.5.1").is_none());
+        assert!(too_old("2.11.4").is_none());
     }
 }

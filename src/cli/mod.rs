@@ -51,7 +51,7 @@ pub enum Verb {
     Plan(Box<Plan>),
     /// Install authentik, or bring an installation back to what its settings say. Run it at any time.
     #[command(
-        after_help = "Examples:\n  authentik-install install --domain auth.example.com --acme-email admin@example.com --yes\n  authentik-install install --domain auth.lan.internal --tls internal --yes"
+        after_help = "Examples:\n  authentik-install install --domain auth.example.com --acme-email admin@example.com --yes\n  authentik-install install --domain auth.example.com --acme-email admin@example.com --install-packages --yes\n  authentik-install install --domain auth.lan.internal --tls internal --yes"
     )]
     Install(Box<Install>),
     /// Look whether the installation is healthy: for a person, monitoring and cron. Changes nothing.
@@ -153,6 +153,9 @@ pub struct Install {
     /// Which phases.
     #[command(flatten)]
     pub phases: PhaseArgs,
+    /// Install what `check` misses from the distribution's own archive, first.
+    #[arg(long)]
+    pub install_packages: bool,
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,

@@ -124,7 +124,7 @@ impl Row {
     pub(super) fn ended(&mut self, (finding, took): (Result<Finding>, Duration)) {
         self.took_ms = took.as_millis();
         (self.level, self.found, self.next) = match finding {
-            Ok(Finding { level, found, cure }) => (level, found, cure),
+            Ok(Finding { level, found, cure, .. }) => (level, found, cure),
             Err(failure) => {
                 let next = failure.next_step().map(str::to_owned);
                 (Level::Unknown, failure.summary(), next)
@@ -138,7 +138,7 @@ impl Row {
 
 impl From<checks::Row> for Row {
     fn from(row: checks::Row) -> Self {
-        let checks::Row { id, level, found, cure: next, blocks, took_ms } = row;
+        let checks::Row { id, level, found, cure: next, blocks, took_ms, .. } = row;
         let severity = Severity::Critical;
         // Advice that cannot be given is no outage.
         let level = if level == Level::Unknown && !blocks { Level::Warn } else { level };

@@ -17,6 +17,7 @@ pub mod nest;
 mod notify;
 mod openat;
 pub mod outside;
+mod packages;
 pub mod podman;
 pub mod postgres;
 pub mod process;

@@ -36,6 +36,14 @@ impl Reader {
     /// If others than root could change the program, or it ends with something else than 0.
     pub fn run_outside(&self, doing: (&str, &str), outside: &Outside<'_>) -> Result<String> {
         self.refuse_changeable(&outside.program)?;
+        self.run_in_unit(doing, outside)
+    }
+
+    pub(in crate::host) fn run_in_unit(
+        &self,
+        doing: (&str, &str),
+        outside: &Outside<'_>,
+    ) -> Result<String> {
         let set = |(name, value): &(&str, &str)| format!("--setenv={name}={value}");
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
         let unit = format!("authentik-outside-{}-{nth}.service", std::process::id());

@@ -13,6 +13,7 @@ use crate::resource::Id;
 use crate::resource::admin::ADMIN;
 use crate::settings::Settings;
 use crate::ui::{human, json};
+use crate::verbs::packages::Missing;
 use crate::verbs::{self, World, admin, plan};
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -27,6 +28,16 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     if asks {
         refuse_without_terminal()?;
     }
+    let missing = match args.install_packages {
+        true => Missing::look(&world.host, &settings)?,
+        false => None,
+    };
+    if let (true, Some(missing)) = (args.dry_run, &missing) {
+        world
+            .output
+            .result(&format!("{}\nThe rest can be planned once that is done.", missing.line()));
+        return Ok(Exit::Done);
+    }
     if args.dry_run {
         let plan = plan::make(world, &settings, &phases)?;
         let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
@@ -35,6 +46,12 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     }
     let lock = Lock::take("install")?;
     Journal::refuse_half_way(&world.host)?;
+    if let Some(missing) = missing {
+        if asks && !asked(&format!("{}\nInstall these packages?", missing.line()))? {
+            return Ok(Exit::Done);
+        }
+        missing.install(world, &Writer::new(world.host.clone(), &lock), &settings)?;
+    }
     let plan = plan::make(world, &settings, &phases)?;
     plan.refuse_foreign()?;
     if asks && plan.changes > 0 && !ask(world, &plan, args.diff)? {

@@ -9,6 +9,7 @@ pub mod logs;
 pub mod manual;
 mod offsite;
 pub mod own;
+mod packages;
 pub mod plan;
 pub mod restore;
 mod scheduled;

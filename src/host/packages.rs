@@ -1,0 +1,41 @@
+//! The distribution's package manager, in a unit of its own: what it has begun outlives a closed terminal.
+
+use crate::error::{Failure, Result};
+use crate::host::outside::Outside;
+use crate::host::{Writer, run};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longer than it waits for another package manager, and then for slow archives.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+impl Writer<'_> {
+    /// Runs one command of the package manager, or one that starts what it has installed.
+    ///
+    /// # Errors
+    /// If the program is not here, or ends with something else than 0.
+    pub fn run_package_manager(
+        &self,
+        command: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        let Some((name, args)) = command.split_first() else { return Ok(()) };
+        let program = run::find(name).ok_or_else(|| {
+            Failure::new("starting", name, "it is not here").next("authentik-install check")
+        })?;
+        let outside = Outside {
+            program,
+            args: args.iter().map(String::as_str).collect(),
+            environment: environment.iter().map(|(name, value)| (&**name, &**value)).collect(),
+            limit: LIMIT,
+            ..Outside::default()
+        };
+        let line = command.join(" ");
+        let ended = self.run_in_unit(("running", &line), &outside);
+        self.forget();
+        ended.map(drop).map_err(|failure| match failure.next_step() {
+            Some(_) => failure,
+            None => failure.next(format!("{line}\nWhat it says there is what to mend.")),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! `install --install-packages`: what the checks miss comes from the distribution's own archive.
+
+use crate::checks::{self, Report, Subject};
+use crate::data::distro::{self, Distro, Need};
+use crate::error::{Exit, Failure, Result};
+use crate::event::Event;
+use crate::host::{Reader, Writer};
+use crate::settings::Settings;
+use crate::verbs::World;
+use std::collections::BTreeSet;
+
+/// What is missing here, and whose packages bring it.
+#[derive(Debug)]
+pub(super) struct Missing {
+    needs: Vec<Need>,
+    distro: Distro,
+}
+
+impl Missing {
+    /// Looks. `None` if nothing is missing that packages bring.
+    ///
+    /// # Errors
+    /// If something is missing and this host's package manager cannot bring it.
+    pub(super) fn look(host: &Reader, settings: &Settings) -> Result<Option<Self>> {
+        let report = checks::run(host, Subject::of(settings))?;
+        refuse_lacking(&report, settings)?;
+        let needs = needs(&report, settings);
+        if needs.is_empty() {
+            return Ok(None);
+        }
+        let fail = |why: &str, next: &str| {
+            Err(Failure::new("installing", "packages", why).next(next).exit(Exit::Unfit))
+        };
+        let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let Some(distro) = distro::of(&os_release)? else {
+            return fail(
+                "the package manager of this distribution is not known",
+                "authentik-install check",
+            );
+        };
+        if host.exists("/run/ostree-booted") {
+            return fail(
+                "this system is an image, into which packages are not installed while it runs",
+                &distro.line(&needs),
+            );
+        }
+        Ok(Some(Missing { needs, distro }))
+    }
+
+    /// The line that a person would type.
+    pub(super) fn line(&self) -> String {
+        self.distro.line(&self.needs)
+    }
+
+    /// Installs it.
+    ///
+    /// # Errors
+    /// If the package manager fails, or something is missing still.
+    pub(super) fn install(
+        &self,
+        world: &World<'_>,
+        host: &Writer<'_>,
+        settings: &Settings,
+    ) -> Result<()> {
+        tracing::info!(packages = self.line(), "installing packages");
+        for command in self.distro.commands(&self.needs) {
+            world.told.emit(&Event::note(command.join(" ")));
+            host.run_package_manager(&command, &self.distro.environment)?;
+        }
+        let left = checks::run(host, Subject::of(settings))?;
+        let Some(row) = left
+            .checks
+            .into_iter()
+            .find(|row| row.needs.iter().any(|need| self.needs.contains(need)))
+        else {
+            return Ok(());
+        };
+        Err(Failure::new(
+            "installing",
+            "packages",
+            format!("it was done, and {} still says: {}", row.id, row.found),
+        )
+        .next(row.cure.unwrap_or_else(|| "authentik-install check".into()))
+        .exit(Exit::Unfit))
+    }
+}
+
+// Caddy is not wanted where another proxy stands in front.
+fn needs(report: &Report, settings: &Settings) -> Vec<Need> {
+    let all: BTreeSet<Need> =
+        report.checks.iter().flat_map(|row| row.needs.iter().copied()).collect();
+    all.into_iter().filter(|need| *need != Need::Caddy || settings.proxy.enabled).collect()
+}
+
+// Nothing is installed on a host that cannot become one of ours, whatever is installed. What else is told
+// of a bare host comes from what is missing.
+fn refuse_lacking(report: &Report, settings: &Settings) -> Result<()> {
+    let first = |id: &str| match id {
+        "caddy" => settings.proxy.enabled,
+        "systemd" | "root" | "cgroup" | "kernel" | "memory" | "disk" => true,
+        _ => matches!(id, "podman" | "postgresql" | "valkey"),
+    };
+    let mut bad = report.checks.iter().filter(|row| row.blocks && row.needs.is_empty());
+    let Some(row) = bad.find(|row| first(row.id)) else { return Ok(()) };
+    Err(Failure::new("checking", "this host", format!("{}: {}", row.id, row.found))
+        .next(format!(
+            "{}\nNothing was touched.",
+            row.cure.as_deref().unwrap_or("authentik-install check")
+        ))
+        .exit(Exit::Unfit))
+}
