@@ -61,6 +61,9 @@ pub struct Report {
     pub fit: bool,
     /// In the order of the table.
     pub checks: Vec<Row>,
+    /// The line that installs everything that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<String>,
 }
 
 /// What a check finds when it could look.
@@ -244,7 +247,12 @@ pub fn run_only(host: &Reader, subject: Subject, pick: impl Fn(&str) -> bool) ->
         rows
     });
     let fit = !rows.iter().any(|row| row.blocks);
-    Ok(Report { format: 1, fit, checks: rows })
+    let mut needs: Vec<Need> = rows.iter().flat_map(|row| row.needs.iter().copied()).collect();
+    needs.sort_unstable();
+    needs.dedup();
+    let line = context.distro.as_ref().map(|distro| distro.line(&needs));
+    let packages = line.filter(|_| !needs.is_empty());
+    Ok(Report { format: 1, fit, checks: rows, packages })
 }
 
 fn lost(check: &Check, why: String) -> Result<Finding> {

@@ -151,6 +151,10 @@ pub(super) fn policy(context: &Context) -> Result<Finding> {
     let places = ["/etc/containers/policy.json", "/usr/share/containers/policy.json"];
     let cure = "write {\"default\":[{\"type\":\"insecureAcceptAnything\"}]} into /etc/containers/policy.json";
     let Some(place) = places.iter().find(|path| context.host.exists(path)) else {
+        // It comes with Podman, on every distribution.
+        if !context.host.has_program("podman") {
+            return Ok(Finding::ok("no Podman, no policy"));
+        }
         return Ok(Finding::fail("there is no policy.json, without which no image is taken", cure));
     };
     let text = context.host.open_text(Path::new(place))?;

@@ -126,6 +126,12 @@ pub fn checks(report: &Report) -> String {
             let _ = writeln!(out, "{:<26}cure: {cure}", "");
         }
     }
+    if let Some(line) = &report.packages {
+        let _ = writeln!(
+            out,
+            "\nAll that is missing: {line}\nor by itself: authentik-install install --install-packages"
+        );
+    }
     out
 }
 

@@ -105,6 +105,11 @@ impl Host {
         Host::up(&["--network"])
     }
 
+    /// A minimal system with a way to the archive of its distribution.
+    pub fn bare_with_internet() -> Self {
+        Host::up(&["--base", "bare", "--internet"])
+    }
+
     /// One with authentik installed; the first caller installs it, all others get a copy.
     pub fn installed() -> Self {
         static SNAPSHOT: OnceLock<String> = OnceLock::new();

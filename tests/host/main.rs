@@ -18,6 +18,7 @@ mod lines;
 mod modes;
 mod monitoring;
 mod offsite;
+mod packages;
 mod plan;
 mod refused;
 mod rescue;
