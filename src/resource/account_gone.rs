@@ -111,8 +111,11 @@ impl Resource for AccountGone {
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
         match (act, &self.what) {
             (Act::Stop(uid), _) => {
-                let unit = format!("user@{uid}.service");
-                host.unit_job(Manager::System, "stop", &[&unit], LIMIT)
+                // Its runtime folder would otherwise outlive the user until logind looks again.
+                let units =
+                    ["user", "user-runtime-dir"].map(|name| format!("{name}@{uid}.service"));
+                let units = units.each_ref().map(String::as_str);
+                host.unit_job(Manager::System, "stop", &units, LIMIT)
             }
             (Act::Group, _) => host.delete_group(&self.user),
             (Act::Remove, What::Linger) => host.disable_linger(&self.user),

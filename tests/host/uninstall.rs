@@ -9,7 +9,7 @@ fn surroundings(host: &Host) -> String {
     host.sh(
         "getent passwd | sort; getent group | sort; cat /etc/subuid /etc/subgid; ls /var/lib/systemd/linger /run/user; \
          sha256sum /etc/postgresql/*/main/*.conf /etc/caddy/Caddyfile /etc/valkey/valkey.conf; \
-         ls -l /etc/postgresql/*/main /etc/caddy /etc/valkey; \
+         stat -c '%n %A %U %G %s' /etc/postgresql/*/main/* /etc/caddy/* /etc/valkey/*; \
          runuser -u postgres -- psql -XAtqc 'SELECT datname FROM pg_database UNION ALL SELECT rolname FROM pg_roles ORDER BY 1'; \
          systemctl list-unit-files --no-legend | grep -i authentik || true; ss -Hltn 'sport = 9000'",
     )
