@@ -29,7 +29,7 @@ fn listing(host: &Host) -> String {
 
 fn at_rest(host: &Host) {
     assert_eq!(host.sh("ss -Hltn 'sport = 9000 or sport = 443'"), "");
-    assert_eq!(host.sh("pgrep -u authentik || true"), "");
+    assert_eq!(host.sh("pgrep -u authentik conmon || true"), "");
     host.sh("systemctl reload caddy; systemctl is-active caddy 'postgresql@*-main'");
     assert_eq!(host.sh("systemctl list-timers --all --no-legend | grep authentik || true"), "");
     assert_eq!(
