@@ -59,8 +59,12 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn script() -> PathBuf {
+    root().join("tests/lab/lab")
+}
+
 pub fn lab(args: &[&str]) -> Answer {
-    let output = Command::new(root().join("tests/lab/lab")).args(args).output();
+    let output = Command::new(script()).args(args).output();
     Answer::of(output.expect("tests/lab/lab runs"))
 }
 
@@ -194,7 +198,10 @@ impl Host {
         let inject = format!("inject={syscall}:signal=SIGKILL:when={when}");
         let trace = format!("trace={syscall}");
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-        let mut line: Vec<String> = strace.map(String::from).to_vec();
+        // The shell joins the host, and becomes strace.
+        let joined = format!("{} join {} $$ && exec \"$@\"", script().display(), self.name);
+        let mut line = ["sh", "-c", &joined, "sh"].map(String::from).to_vec();
+        line.extend(strace.map(String::from));
         line.extend(self.enter());
         line.push("/var/lib/lab/authentik-install".into());
         line.extend(args.iter().map(|arg| (*arg).to_owned()));
