@@ -324,13 +324,15 @@ impl Writer<'_> {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove(&self, path: &Path) -> Result<()> {
-        self.forget_file(path);
         let (parent, name) = split(path)?;
         let Some(dir) = open_dir(parent, Trust::RootOnly)? else { return Ok(()) };
         match unlinkat(&dir, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {
+            Ok(()) => {
+                self.forget_file(path);
                 fsync(&dir).map_err(|errno| failure("removing", path, errno))
             }
+            // Nothing has changed, so what was answered stands.
+            Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failure("removing", path, errno)),
         }
     }
