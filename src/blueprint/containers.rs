@@ -103,7 +103,7 @@ fn secrets(steps: &mut Steps, settings: &Settings, facts: &Facts) {
         steps.add(smtp);
     } else {
         let why = "no mail account is set";
-        steps.add(Gone { id: Resource::id(&smtp), path: smtp.path, why });
+        steps.add(Gone { id: Resource::id(&smtp), path: smtp.path, why, by_first_line: false });
     }
 }
 

@@ -35,8 +35,12 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
         By::Password(path) => Some(path.clone()),
         By::Peer(_) => None,
     };
-    let withdrawn =
-        Gone { id: secret.id(), path, why: "PostgreSQL knows the system user without a password" };
+    let withdrawn = Gone {
+        id: secret.id(),
+        path,
+        why: "PostgreSQL knows the system user without a password",
+        by_first_line: false,
+    };
     if password.is_some() {
         steps.add(secret);
     }

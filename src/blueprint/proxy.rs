@@ -19,7 +19,7 @@ use minijinja::context;
 
 pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Result<()> {
     if !settings.proxy.enabled {
-        withdraw(steps, settings, facts);
+        withdraw(steps, settings, facts, false);
         return Ok(());
     }
     // A server that has never run has no administrator yet: nobody is to find it.
@@ -68,14 +68,14 @@ fn loaded(proxy: &Proxy, settings: &Settings, site: &Id, served: bool) -> CaddyL
 }
 
 // What we had put into a Caddy that somebody else looks after now.
-pub(super) fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts) {
+pub(super) fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts, by_first_line: bool) {
     let Some(proxy) = facts.proxy.known() else { return };
     let why = "another proxy is used";
     let site = File::id_of(&proxy.site);
-    steps.add(Gone { id: site.clone(), path: proxy.site.clone(), why });
+    steps.add(Gone { id: site.clone(), path: proxy.site.clone(), why, by_first_line });
     steps.add(ImportGone { proxy: proxy.clone() });
     if let Some(dir) = proxy.site.parent() {
-        steps.add(Gone { id: Directory::id_of(dir), path: dir.to_owned(), why });
+        steps.add(Gone { id: Directory::id_of(dir), path: dir.to_owned(), why, by_first_line });
     }
     steps.add(loaded(proxy, settings, &site, false));
 }

@@ -82,7 +82,7 @@ impl Removal {
         if let (true, Fact::Unknown(_)) = (ours, &facts.proxy) {
             needed(&facts.proxy, "Caddy")?;
         }
-        proxy::withdraw(steps, settings, facts);
+        proxy::withdraw(steps, settings, facts, true);
         Ok(())
     }
 
@@ -96,6 +96,7 @@ impl Removal {
             let units = Path::new("/etc/containers/systemd/users").join(account.uid.to_string());
             let names =
                 ["authentik.pod", "authentik-server.container", "authentik-worker.container"];
+            files.push(units.join("authentik-worker.container.d/10-bootstrap.conf"));
             files.extend(names.map(|name| units.join(name)));
             let order = format!(
                 "/etc/systemd/system/user@{}.service.d/authentik-install.conf",
@@ -106,10 +107,11 @@ impl Removal {
         files.sort();
         files.dedup();
         for path in files {
-            steps.add(Gone { id: File::id_of(&path), path, why: WHY });
+            steps.add(gone(File::id_of(&path), path));
         }
-        for path in self.of("bootstrap").map(|_| settings.paths.bootstrap_env.clone()) {
-            steps.add(Gone { id: File::id_of(&path), path, why: WHY });
+        for user in self.of("bootstrap") {
+            let path = settings.paths.bootstrap_env.clone();
+            steps.add(gone(Id::new("bootstrap", user), path));
         }
         let Some(account) = &facts.account else { return };
         let units = SERVICES.map(str::to_owned).to_vec();
@@ -176,16 +178,21 @@ impl Removal {
                 steps.add(AccountGone { user: user.to_owned(), what: Right::User });
             }
             for path in self.of("settings") {
-                steps.add(Gone { id: Id::new("settings", path), path: path.into(), why: WHY });
-            }
-            for path in self.of("program") {
-                steps.add(TreeGone { id: Id::new("program", path), path: path.into() });
+                steps.add(gone(Id::new("settings", path), path.into()));
             }
         }
         for path in others.iter().filter(|path| !inner(path)) {
-            steps.add(Gone { id: Directory::id_of(path), path: path.to_path_buf(), why: WHY });
+            steps.add(gone(Directory::id_of(path), path.to_path_buf()));
+        }
+        // Last: whatever fails before needs it to be run again.
+        for path in self.of("program").filter(|_| self.all()) {
+            steps.add(TreeGone { id: Id::new("program", path), path: path.into() });
         }
     }
+}
+
+fn gone(id: Id, path: PathBuf) -> Gone {
+    Gone { id, path, why: WHY, by_first_line: true }
 }
 
 // What authentik, its containers or its backups have put files into.

@@ -27,15 +27,15 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
     if backup.enabled {
         steps.add(Directory::new(backup.dir.path(), perms, super::user_id(settings)));
     }
-    timer(steps, (settings, facts), (VERIFY, settings.verify.enabled))?;
-    timer(steps, (settings, facts), (BACKUP, backup.enabled))?;
-    timer(steps, (settings, facts), (PROOF, backup.enabled))
+    timer(steps, (settings, facts), (VERIFY, settings.verify.enabled, false))?;
+    timer(steps, (settings, facts), (BACKUP, backup.enabled, false))?;
+    timer(steps, (settings, facts), (PROOF, backup.enabled, false))
 }
 
 /// Nothing runs by itself any more.
 pub(super) fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Result<()> {
     let names = [VERIFY, BACKUP, PROOF];
-    names.iter().try_for_each(|name| timer(steps, (settings, facts), (name, false)))?;
+    names.iter().try_for_each(|name| timer(steps, (settings, facts), (name, false, true)))?;
     let units =
         names.iter().flat_map(|name| ["service", "timer"].map(|end| format!("{name}.{end}")));
     steps.add(UnitsGone { account: None, units: units.collect() });
@@ -45,7 +45,7 @@ pub(super) fn withdraw(steps: &mut Steps, settings: &Settings, facts: &Facts) ->
 fn timer(
     steps: &mut Steps,
     (settings, facts): (&Settings, &Facts),
-    (name, wanted): (&'static str, bool),
+    (name, wanted, by_first_line): (&'static str, bool, bool),
 ) -> Result<()> {
     let path = |path: &Option<AbsPath>| path.as_ref().map(|path| path.as_str().to_owned());
     let metrics = path(&settings.backup.prometheus_file);
@@ -67,7 +67,7 @@ fn timer(
         let path: PathBuf = format!("{UNITS}/{name}.{ending}").into();
         if !wanted {
             let why = "nothing is to run by itself";
-            steps.add(Gone { id: File::id_of(&path), path, why });
+            steps.add(Gone { id: File::id_of(&path), path, why, by_first_line });
             continue;
         }
         let text = render(&format!("systemd/{name}.{ending}"), Syntax::Unit, &values)?;

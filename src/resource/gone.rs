@@ -22,6 +22,9 @@ pub struct Gone {
     pub path: PathBuf,
     /// Why it is not needed.
     pub why: &'static str,
+    /// Is a file that begins with our first line ours, also where no claim says so? Where everything goes,
+    /// and the ledger may be lost; otherwise it is somebody's own, made from ours.
+    pub by_first_line: bool,
 }
 
 /// What is there.
@@ -72,10 +75,12 @@ impl Resource for Gone {
             }
             (Found::Folder, Standing::Claimed(_)) => (Act::Folder, String::new()),
             // A run that has lost the ledger knows its own by their first line.
-            (Found::File(now), Standing::Unclaimed) => match now.bytes.starts_with(SIGNATURE) {
-                true => (Act::File(None), String::new()),
-                false => return Verdict::Converged,
-            },
+            (Found::File(now), Standing::Unclaimed) => {
+                match self.by_first_line && now.bytes.starts_with(SIGNATURE) {
+                    true => (Act::File(None), String::new()),
+                    false => return Verdict::Converged,
+                }
+            }
             // What holds a secret is claimed without its content.
             (Found::File(_), Standing::Claimed(mark)) if mark.0.is_empty() => {
                 (Act::File(None), String::new())

@@ -200,9 +200,9 @@ fn a_site_is_withdrawn_and_comes_back() {
     host.tool(&["verify"]).exits(0).says("is healthy");
     assert_eq!((caddyfile(), host.sh(page)), (before.clone(), "000".into()));
     assert_eq!(host.sh("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/"), "200");
-    // What appears there now is not ours.
+    // What appears there now is not ours, also where it was made from ours.
     host.sh(
-        "mkdir /etc/caddy/authentik.d; echo '# mine' >/etc/caddy/authentik.d/authentik.caddyfile",
+        "mkdir /etc/caddy/authentik.d; echo '# Written by authentik-install, once' >/etc/caddy/authentik.d/authentik.caddyfile",
     );
     host.install(&["--set", "proxy.enabled=false"]).exits(0).says("nothing had to be changed");
     host.sh("rm -r /etc/caddy/authentik.d");
