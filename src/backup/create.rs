@@ -4,9 +4,7 @@ use super::manifest::{self, Manifest, Part, TreeRow};
 use super::pack::{Listed, Packed, pack};
 use super::part::{Sink, copy};
 use super::shelf;
-
 use super::source::{self, Installation};
-use super::steady::Steady;
 use super::swap::Journal;
 use crate::error::{Exit, Failure, Result};
 use crate::event::{Event, Sink as Told};
@@ -18,6 +16,7 @@ use crate::resource::workload::{SERVICES, STOP};
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -267,18 +266,17 @@ impl Job<'_> {
         Ok((self.end(sink)?, packed))
     }
 
-    fn sink(&self, name: &str) -> Result<Sink<Steady>> {
+    fn sink(&self, name: &str) -> Result<Sink<File>> {
         let recipients = &self.options.recipients;
         let ending = if recipients.is_empty() { "zst" } else { "zst.age" };
         let name = format!("{name}.{ending}");
         let file = self.host.create_file(&self.dir.join(&name))?;
-        let steady = Steady::new(file).map_err(|error| Failure::new("writing", &name, error))?;
-        Sink::new(&name, steady, recipients)
+        Sink::new(&name, file, recipients)
     }
 
-    fn end(&self, sink: Sink<Steady>) -> Result<Part> {
-        let (part, steady) = sink.end()?;
-        steady.end().map_err(|error| Failure::new("writing", &part.name, error))?;
+    fn end(&self, sink: Sink<File>) -> Result<Part> {
+        let (part, file) = sink.end()?;
+        synced(&file, &part.name)?;
         Ok(part)
     }
 
@@ -296,8 +294,12 @@ impl Job<'_> {
             let mut file = self.host.create_file(&self.dir.join(name))?;
             file.write_all(text.as_bytes())
                 .map_err(|error| Failure::new("writing", name, error))?;
-            file.sync_all().map_err(|error| Failure::new("writing", name, error))?;
+            synced(&file, name)?;
         }
         Ok(())
     }
+}
+
+fn synced(file: &File, name: &str) -> Result<()> {
+    file.sync_all().map_err(|error| Failure::new("writing", name, error))
 }

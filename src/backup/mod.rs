@@ -14,7 +14,6 @@ pub mod restore;
 pub mod retention;
 pub mod shelf;
 pub mod source;
-mod steady;
 pub mod swap;
 mod unpack;
 
