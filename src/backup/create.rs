@@ -9,6 +9,7 @@ use super::swap::Journal;
 use crate::error::{Exit, Failure, Result};
 use crate::event::{Event, Sink as Told};
 use crate::host::session::Session;
+use crate::host::store::Streamed;
 use crate::host::systemd::Manager;
 use crate::host::{Writer, files::sha256};
 use crate::names::Recipient;
@@ -98,8 +99,13 @@ fn sweep(host: &Writer<'_>, dir: &Path) -> Result<()> {
     shelf::partials(host, dir)?.iter().try_for_each(|partial| host.remove_tree(partial))
 }
 
-/// The dump, and the rows of each table in it.
-type Dumped = (Part, BTreeMap<String, u64>);
+/// What one of the two threads made: the dump, and what is small.
+struct Dumped {
+    dump: Part,
+    /// Of each table in it.
+    rows: BTreeMap<String, u64>,
+    config: (Part, Packed),
+}
 
 /// How much has gone through, told now and then.
 #[derive(Default)]
@@ -147,11 +153,10 @@ impl Job<'_> {
         let (mut postgresql, newest) = source::database(host, &session)?;
         self.room(&postgresql, &[&data, &config])?;
         let total = postgresql.bytes / 2 + data.iter().map(Listed::bytes).sum::<u64>();
-        let ((dump, rows), (files, packed)) = self.dump_and_pack(&session, &data, total)?;
+        let (dumped, (files, packed)) = self.dump_and_pack(&session, (&config, &data), total)?;
+        let Dumped { dump, rows, config: (settings_part, configured) } = dumped;
         postgresql.rows = rows;
         drop(session);
-        let (settings_part, configured) =
-            self.packed("config.tar", &config, &mut |bytes| self.moved(bytes, 0))?;
         let mut files_all = packed.rows;
         files_all.extend(configured.rows);
         let tree =
@@ -198,7 +203,7 @@ impl Job<'_> {
     fn dump_and_pack(
         &self,
         session: &Session,
-        data: &[Listed],
+        (config, data): (&[Listed], &[Listed]),
         total: u64,
     ) -> Result<(Dumped, (Part, Packed))> {
         let (begun, begins) = mpsc::channel();
@@ -226,7 +231,10 @@ impl Job<'_> {
             drop(begun);
             // Counted now, when no lock was in the dump's way, and while the files are read.
             let dumped = dumped.and_then(|sink| {
-                Ok((self.end(sink)?, self.host.ask_still(session, source::ROWS)?))
+                let rows = self.host.ask_still(session, source::ROWS)?;
+                let tick = &mut |bytes| self.moved(bytes, total);
+                let config = self.packed("config.tar", config, tick)?;
+                Ok(Dumped { dump: self.end(sink)?, rows, config })
             });
             self.meter.stopped.fetch_or(dumped.is_err(), Ordering::Relaxed);
             let packed = packed.join().unwrap_or_else(|_| {
@@ -266,17 +274,17 @@ impl Job<'_> {
         Ok((self.end(sink)?, packed))
     }
 
-    fn sink(&self, name: &str) -> Result<Sink<File>> {
+    fn sink(&self, name: &str) -> Result<Sink<Streamed>> {
         let recipients = &self.options.recipients;
         let ending = if recipients.is_empty() { "zst" } else { "zst.age" };
         let name = format!("{name}.{ending}");
-        let file = self.host.create_file(&self.dir.join(&name))?;
+        let file = self.host.create_stream(&self.dir.join(&name))?;
         Sink::new(&name, file, recipients)
     }
 
-    fn end(&self, sink: Sink<File>) -> Result<Part> {
+    fn end(&self, sink: Sink<Streamed>) -> Result<Part> {
         let (part, file) = sink.end()?;
-        synced(&file, &part.name)?;
+        file.sync().map_err(|error| Failure::new("writing", &part.name, error))?;
         Ok(part)
     }
 

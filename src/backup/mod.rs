@@ -1,5 +1,6 @@
 //! Backups: made, listed, proven, and thrown away when they are old.
 
+mod behind;
 pub mod check;
 pub mod chosen;
 pub mod create;

@@ -3,7 +3,7 @@
 
 use super::manifest::{FileRow, RowKind};
 use super::owner::{Maps, Owner};
-use super::part::Hashing;
+use super::part::{Hashing, copy};
 use super::unpack::leads_out;
 use crate::error::{Failure, Result};
 use crate::host::Reader;
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// A file that changes each time that it is read is given up then.
 const TRIES: usize = 3;
+/// Bytes of which an archive's member takes a whole number (pax(1), "ustar interchange format").
+const BLOCK: u64 = 512;
 
 /// A tree that is to be packed, as it was before anything was read of it.
 #[derive(Debug)]
@@ -167,8 +169,8 @@ impl<W: Write> Packer<'_, W> {
         self.extend(&extensions)?;
         let exactly = Exactly { inner: file, left: bytes, short: None };
         let mut hashing = Hashing::new(exactly);
-        let body = Ticking { inner: &mut hashing, tick: &mut *self.tick };
-        self.archive.append(&header, body)?;
+        self.archive.append(&header, io::empty())?;
+        self.body(&mut hashing, bytes)?;
         let (sum, exactly) = hashing.end();
         row.sum = Some(sum);
         let unreadable =
@@ -178,6 +180,14 @@ impl<W: Write> Packer<'_, W> {
         }
         self.packed.rows.insert(row.path.clone(), row);
         Ok(Some(entry))
+    }
+
+    // In large pieces; the library would take small ones.
+    fn body(&mut self, from: &mut impl Read, bytes: u64) -> io::Result<()> {
+        let out = self.archive.get_mut();
+        copy(from, out, &mut *self.tick)?;
+        let beyond = bytes.next_multiple_of(BLOCK) - bytes;
+        io::copy(&mut io::repeat(0).take(beyond), out).map(drop)
     }
 
     fn other(&mut self, listed: &Listed, entry: &Entry) -> io::Result<()> {
@@ -229,19 +239,6 @@ impl<W: Write> Packer<'_, W> {
             sum: None,
             target,
         })
-    }
-}
-
-struct Ticking<'t, R> {
-    inner: &'t mut R,
-    tick: &'t mut dyn FnMut(u64) -> io::Result<()>,
-}
-
-impl<R: Read> Read for Ticking<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        (self.tick)(read as u64)?;
-        Ok(read)
     }
 }
 

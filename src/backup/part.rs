@@ -1,6 +1,7 @@
 //! A part of a backup: a stream that is hashed, compressed, encrypted where that is wanted, and
 //! hashed again on its way to the disk; and the same way back.
 
+use super::behind::Behind;
 use super::manifest::{Part, Sum};
 use crate::error::{Failure, Result};
 use crate::host::files::hex;
@@ -11,13 +12,16 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use zstd::zstd_safe::CParameter;
 
-/// A lower one is no faster: what it leaves larger has to be hashed and written, too.
-const LEVEL: i32 = 3;
+/// How hard zstd tries: a dump is text, and small beside the files; of those most are pictures, which
+/// are packed already and only cost time.
+const OF_DUMP: i32 = 3;
+const OF_FILES: i32 = 1;
 /// What one thread takes at a time; its own choice would take four times the memory.
 const PIECE: u32 = 2 << 20;
 /// Beside the thread that reads and hashes.
 const WORKERS: u32 = 2;
-const BUFFER: usize = 256 << 10;
+/// As much as stays near a core between being read, hashed and packed.
+const BUFFER: usize = 128 << 10;
 
 /// Counts and hashes what goes through.
 pub(super) struct Hashing<T> {
@@ -63,13 +67,16 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
+/// On its way to the disk, hashed.
+type Out<W> = Behind<Hashing<W>>;
+
 /// Encrypted or as it is.
-enum Sealed<W: Write> {
-    No(Hashing<W>),
-    Yes(StreamWriter<Hashing<W>>),
+enum Sealed<W: Write + Send + 'static> {
+    No(Out<W>),
+    Yes(StreamWriter<Out<W>>),
 }
 
-impl<W: Write> Write for Sealed<W> {
+impl<W: Write + Send + 'static> Write for Sealed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Sealed::No(inner) => inner.write(bytes),
@@ -86,34 +93,37 @@ impl<W: Write> Write for Sealed<W> {
 }
 
 /// A part that is being written.
-pub(super) struct Sink<W: Write> {
+pub(super) struct Sink<W: Write + Send + 'static> {
     name: String,
-    packer: Hashing<zstd::Encoder<'static, Sealed<W>>>,
+    packer: zstd::Encoder<'static, Sealed<W>>,
+    holds: Behind<Hashing<io::Sink>>,
 }
 
-impl<W: Write> Sink<W> {
+impl<W: Write + Send + 'static> Sink<W> {
     /// Begins a part; with recipients nobody but them can read it.
     ///
     /// # Errors
     /// If the disk is full, or a recipient is none.
     pub fn new(name: &str, out: W, recipients: &[Recipient]) -> Result<Self> {
         let fail = |error: io::Error| Failure::new("writing", name, error);
-        let hashing = Hashing::new(out);
+        let out = Behind::new(Hashing::new(out)).map_err(fail)?;
         let keys =
             recipients.iter().map(Recipient::key).collect::<std::result::Result<Vec<_>, _>>();
         let keys = keys.map_err(|why| Failure::new("encrypting", name, why))?;
         let sealed = match age::Encryptor::with_recipients(keys.iter().map(|key| &**key as _)) {
-            Err(_) if recipients.is_empty() => Sealed::No(hashing),
+            Err(_) if recipients.is_empty() => Sealed::No(out),
             // Never in the clear what was to be encrypted.
             Err(error) => return Err(Failure::new("encrypting", name, error.to_string())),
-            Ok(encryptor) => Sealed::Yes(encryptor.wrap_output(hashing).map_err(fail)?),
+            Ok(encryptor) => Sealed::Yes(encryptor.wrap_output(out).map_err(fail)?),
         };
-        let mut packer = zstd::Encoder::new(sealed, LEVEL).map_err(fail)?;
+        let level = if name.contains(".tar") { OF_FILES } else { OF_DUMP };
+        let mut packer = zstd::Encoder::new(sealed, level).map_err(fail)?;
         // A flipped bit and a cut end are errors then, also to `zstd -t`.
         packer.include_checksum(true).map_err(fail)?;
         packer.multithread(WORKERS).map_err(fail)?;
         packer.set_parameter(CParameter::JobSize(PIECE)).map_err(fail)?;
-        Ok(Sink { name: name.to_owned(), packer: Hashing::new(packer) })
+        let holds = Behind::new(Hashing::new(io::sink())).map_err(fail)?;
+        Ok(Sink { name: name.to_owned(), packer, holds })
     }
 
     /// Ends it.
@@ -122,18 +132,21 @@ impl<W: Write> Sink<W> {
     /// If the disk is full.
     pub fn end(self) -> Result<(Part, W)> {
         let fail = |error: io::Error| Failure::new("writing", &self.name, error);
-        let (holds, packer) = self.packer.end();
-        let (stored, out) = match packer.finish().map_err(fail)? {
-            Sealed::No(hashing) => hashing.end(),
-            Sealed::Yes(stream) => stream.finish().map_err(fail)?.end(),
+        let (holds, _) = self.holds.end().map_err(fail)?.end();
+        let out = match self.packer.finish().map_err(fail)? {
+            Sealed::No(out) => out,
+            Sealed::Yes(stream) => stream.finish().map_err(fail)?,
         };
+        let (stored, out) = out.end().map_err(fail)?.end();
         Ok((Part { name: self.name, stored, holds }, out))
     }
 }
 
-impl<W: Write> Write for Sink<W> {
+impl<W: Write + Send + 'static> Write for Sink<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.packer.write(bytes)
+        let packed = self.packer.write(bytes)?;
+        self.holds.write_all(bytes.get(..packed).unwrap_or_default())?;
+        Ok(packed)
     }
 
     fn flush(&mut self) -> io::Result<()> {

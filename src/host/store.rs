@@ -4,11 +4,13 @@ use crate::error::{Exit, Result};
 use crate::host::openat::{Trust, failure, open_dir, open_in, parent_of, split};
 use crate::host::{Reader, Writer};
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fsync, mkdirat, renameat_with, statat,
-    unlinkat,
+    Advice, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fadvise, fsync, mkdirat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
+use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +87,46 @@ fn mounts(text: &str) -> Vec<PathBuf> {
     words.map(|word| plain(word).into()).collect()
 }
 
+/// Bytes that are sent on their way to the disk at once.
+const AHEAD: u64 = 16 << 20;
+
+/// A file that goes to the disk while it is written, so that nobody waits long for the last bytes.
+#[derive(Debug)]
+pub struct Streamed {
+    file: File,
+    written: u64,
+    on_its_way: u64,
+}
+
+impl Streamed {
+    /// Waits until all of it is on the disk.
+    ///
+    /// # Errors
+    /// If the disk says no.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+impl Write for Streamed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        if self.written - self.on_its_way >= AHEAD {
+            // Of what is not on the disk yet this begins the writing, and waits for nothing
+            // (mm/fadvise.c). What cannot be begun is waited for at the end.
+            let length = NonZeroU64::new(self.written - self.on_its_way);
+            let _ = fadvise(&self.file, self.on_its_way, length, Advice::DontNeed);
+            self.on_its_way = self.written;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Writer<'_> {
     /// A new folder of root's alone.
     ///
@@ -106,6 +148,14 @@ impl Writer<'_> {
         let file = open_in(&dir, name, flags, Mode::from_raw_mode(0o600))
             .map_err(|errno| failure("creating", path, errno))?;
         Ok(File::from(file))
+    }
+
+    /// A new file of root's alone, to be written in a long stream: the disk takes it while more comes.
+    ///
+    /// # Errors
+    /// As [`Writer::create_file`].
+    pub fn create_stream(&self, path: &Path) -> Result<Streamed> {
+        Ok(Streamed { file: self.create_file(path)?, written: 0, on_its_way: 0 })
     }
 
     /// Moves a folder to another name beside it, which must be free; all is on disk then.
