@@ -29,6 +29,8 @@ impl Shown {
 pub enum Outlook {
     /// As it should be.
     Converged,
+    /// As it should be: it is not there.
+    Gone,
     /// These changes are pending.
     Pending(Vec<Shown>),
     /// It cannot be looked at before that other one is there.
@@ -141,6 +143,7 @@ impl<R: Resource> Step for R {
 fn outlook<A>(verdict: &Verdict<A>) -> Outlook {
     match verdict {
         Verdict::Converged => Outlook::Converged,
+        Verdict::Gone => Outlook::Gone,
         Verdict::Change(changes) => Outlook::Pending(changes.iter().map(Shown::of).collect()),
         Verdict::Foreign { what, next } => {
             Outlook::Foreign { what: what.clone(), next: next.clone() }

@@ -53,9 +53,9 @@ impl Hook for Log<'_, '_> {
 
     fn after(&mut self, change: &Shown) -> Result<()> {
         let id = self.step.id();
-        match change.kind {
-            Kind::Remove => self.ledger.gone(self.host, &id)?,
-            Kind::Create | Kind::Change | Kind::Run => self.ledger.made(self.host, &id)?,
+        // That it is gone is for the next look to say: a claim lasts until then.
+        if change.kind != Kind::Remove {
+            self.ledger.made(self.host, &id)?;
         }
         self.told.emit(&Event::Changed { id: id.to_string(), text: change.text.clone() });
         self.done.changes.push((id, change.text.clone()));
@@ -135,6 +135,7 @@ fn round(
         let mut log = Log { host, told, ledger, phase, step, done };
         match step.act(host, &standing, told, &mut log)? {
             Outlook::Converged => continue,
+            Outlook::Gone => ledger.gone(host, &step.id())?,
             Outlook::After(id) => {
                 return Err(Failure::new("looking at", step.id(), format!("it needs {id} first"))
                     .next("run authentik-install install without --only and --skip"));
@@ -153,9 +154,10 @@ fn round(
 }
 
 // A change that leaves a difference did not work, whatever the programs said.
-fn confirm(host: &Writer<'_>, step: &dyn Step, ledger: &Ledger) -> Result<()> {
+fn confirm(host: &Writer<'_>, step: &dyn Step, ledger: &mut Ledger) -> Result<()> {
     let left = match step.look(host, &ledger.standing(&step.id()))? {
         Outlook::Converged => return Ok(()),
+        Outlook::Gone => return ledger.gone(host, &step.id()),
         Outlook::Pending(changes) => {
             changes.into_iter().map(|change| change.text).collect::<Vec<_>>().join("; ")
         }

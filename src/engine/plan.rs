@@ -196,7 +196,7 @@ fn row(host: &Reader, ledger: &Ledger, step: &dyn Step) -> Result<Row> {
     let claimable = step.claim().is_some();
     let state = match step.look(host, &standing)? {
         Outlook::Converged if claimable && standing == Standing::Unclaimed => State::Used,
-        Outlook::Converged => State::Converged,
+        Outlook::Converged | Outlook::Gone => State::Converged,
         Outlook::Pending(changes) => State::Pending { changes },
         Outlook::After(after) => State::After { after, text: step.aim() },
         Outlook::Foreign { what, next } => State::Foreign { what, next },

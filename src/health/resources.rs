@@ -95,7 +95,7 @@ fn look(context: &Arc<Context>, step: Box<dyn Step>) -> Started {
 fn finding(context: &Context, step: &dyn Step) -> Result<Finding> {
     let ledger = Ledger::read(&context.host)?;
     Ok(match step.look(&context.host, &ledger.standing(&step.id()))? {
-        Outlook::Converged => Finding::ok("as it should be"),
+        Outlook::Converged | Outlook::Gone => Finding::ok("as it should be"),
         Outlook::Pending(changes) => {
             let texts: Vec<&str> = changes.iter().map(|change| change.text.as_str()).collect();
             let next = "authentik-install plan --diff, then: authentik-install install";

@@ -105,7 +105,10 @@ impl Resource for AccountGone {
             }
             _ => {}
         }
-        Verdict::of(changes)
+        match changes.is_empty() {
+            true => Verdict::Gone,
+            false => Verdict::Change(changes),
+        }
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {

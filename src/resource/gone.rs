@@ -30,8 +30,10 @@ pub struct Gone {
 /// What is there.
 #[derive(Debug)]
 pub enum Found {
-    /// Nothing, or a folder that holds something.
+    /// Nothing.
     Nothing,
+    /// A folder that holds something.
+    Others,
     /// A file.
     File(FileNow),
     /// An empty folder.
@@ -63,14 +65,16 @@ impl Resource for Gone {
         let meta = host.stat(&self.path)?;
         Ok(Seen::Now(match meta.map(|meta| meta.kind) {
             Some(FileType::Directory) if host.is_empty_dir(&self.path)? => Found::Folder,
-            None | Some(FileType::Directory) => Found::Nothing,
+            Some(FileType::Directory) => Found::Others,
+            None => Found::Nothing,
             Some(_) => host.read(&self.path)?.map_or(Found::Nothing, Found::File),
         }))
     }
 
     fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
         let (act, note) = match (found, standing) {
-            (Found::Nothing, _) | (Found::Folder, Standing::Unclaimed) => {
+            (Found::Nothing, _) => return Verdict::Gone,
+            (Found::Others, _) | (Found::Folder, Standing::Unclaimed) => {
                 return Verdict::Converged;
             }
             (Found::Folder, Standing::Claimed(_)) => (Act::Folder, String::new()),

@@ -74,6 +74,37 @@ struct Rules {
     loaded: i128,
 }
 
+/// When the server has loaded its files: nanoseconds since 1970.
+const LOADED: &str = "(extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint * 1000";
+
+/// Has the server loaded the file as it is? True of one that is not there.
+///
+/// # Errors
+/// If the server gives no answer, or the file cannot be read.
+pub fn is_loaded(host: &Reader, server: &Server) -> Result<bool> {
+    let Some(file) = host.read_as(&server.owner, &server.hba_file)? else { return Ok(true) };
+    let loaded: Option<i64> =
+        host.query(server, "postgres", &format!("SELECT to_json({LOADED})"))?;
+    Ok(loaded.is_some_and(|loaded| i128::from(loaded) >= file.meta.modified))
+}
+
+/// Has the server load its files, and waits until it has.
+///
+/// # Errors
+/// If it does not.
+pub fn reload(host: &Writer<'_>, server: &Server) -> Result<()> {
+    host.sql(server, "postgres", "SELECT pg_reload_conf()")?;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(10) {
+        if is_loaded(host, server)? {
+            return Ok(());
+        }
+        host.pause(Duration::from_millis(100))?;
+    }
+    let why = "the server did not load it within 10 s";
+    Err(Failure::new("loading", server.hba_file.display(), why))
+}
+
 /// The file, what the server reads in it, and whether it has loaded it.
 #[derive(Debug)]
 pub struct Found {
@@ -129,12 +160,14 @@ impl Hba {
     }
 
     fn rules(&self, host: &Reader) -> Result<Rules> {
-        let sql = "SELECT json_build_object(
-            'loaded', (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint * 1000,
+        let sql = format!(
+            "SELECT json_build_object(
+            'loaded', {LOADED},
             'rules', (SELECT json_agg(json_build_object('line', line_number, 'kind', type,
                 'database', database, 'user', user_name, 'method', auth_method, 'options', options, 'error', error))
-                FROM pg_hba_file_rules))";
-        host.query(&self.server, "postgres", sql)?.ok_or_else(|| {
+                FROM pg_hba_file_rules))"
+        );
+        host.query(&self.server, "postgres", &sql)?.ok_or_else(|| {
             Failure::new("reading", "pg_hba_file_rules", "the server gave no answer")
         })
     }
@@ -144,22 +177,6 @@ impl Hba {
         let rules = self.rules(host)?;
         let loaded = file.as_ref().is_some_and(|file| rules.loaded >= file.meta.modified);
         Ok(Found { file, rules: rules.rules.unwrap_or_default(), loaded })
-    }
-
-    fn reload(&self, host: &Writer<'_>) -> Result<()> {
-        host.sql(&self.server, "postgres", "SELECT pg_reload_conf()")?;
-        let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(10) {
-            if self.look(host)?.loaded {
-                return Ok(());
-            }
-            host.pause(Duration::from_millis(100))?;
-        }
-        Err(Failure::new(
-            "loading",
-            self.server.hba_file.display(),
-            "the server did not load it within 10 s",
-        ))
     }
 
     // What the server says of the new file, before and after it is loaded.
@@ -172,7 +189,7 @@ impl Hba {
         if !self.fits(&found.rules) {
             return Err(bad("another record still comes first".into()));
         }
-        self.reload(host)?;
+        reload(host, &self.server)?;
         let (database, role) = (self.database.as_str(), self.role.as_str());
         let login = match &self.by {
             By::Password(path) => match read_secret(host, path)? {
@@ -250,14 +267,14 @@ impl Resource for Hba {
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
         match act {
-            Act::Reload => self.reload(host),
+            Act::Reload => reload(host, &self.server),
             Act::Insert(old, new) => {
                 let (owner, path, mode) =
                     (&self.server.owner, &self.server.hba_file, old.meta.perms.mode);
                 host.put_as(owner, path, new.as_bytes(), mode)?;
                 self.prove(host).or_else(|failure| {
                     host.put_as(owner, path, &old.bytes, mode)?;
-                    self.reload(host)?;
+                    reload(host, &self.server)?;
                     Err(failure.next(format!(
                         "the old {} is back; look at it and run again",
                         path.display()

@@ -5,6 +5,7 @@ use crate::event::Sink;
 use crate::host::files::FileNow;
 use crate::host::postgres::Server;
 use crate::host::{Reader, Writer};
+use crate::resource::hba::{is_loaded, reload};
 use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict, unified};
 use crate::text::block;
 
@@ -15,13 +16,25 @@ pub struct HbaGone {
     pub server: Server,
 }
 
-/// The file as it was when it was looked at, and its text without our block.
+/// The file, and whether the server has loaded it.
 #[derive(Debug)]
-pub struct Remove(FileNow, String);
+pub struct Found {
+    file: Option<FileNow>,
+    loaded: bool,
+}
+
+/// What it takes.
+#[derive(Debug)]
+pub enum Act {
+    /// Write the file as it was when it was looked at, without our block.
+    Remove(FileNow, String),
+    /// Have the server load it.
+    Reload,
+}
 
 impl Resource for HbaGone {
-    type Found = Option<FileNow>;
-    type Act = Remove;
+    type Found = Found;
+    type Act = Act;
 
     fn id(&self) -> Id {
         Id::new("hba", self.server.hba_file.display())
@@ -31,28 +44,38 @@ impl Resource for HbaGone {
         format!("take our rule out of {}", self.server.hba_file.display())
     }
 
-    fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
-        host.read_as(&self.server.owner, &self.server.hba_file).map(Seen::Now)
+    fn inspect(&self, host: &Reader) -> Result<Seen<Found>> {
+        let file = host.read_as(&self.server.owner, &self.server.hba_file)?;
+        Ok(Seen::Now(Found { file, loaded: is_loaded(host, &self.server)? }))
     }
 
-    fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Remove> {
+    fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
+        let path = self.server.hba_file.display().to_string();
+        let load = || Planned::run(Act::Reload, format!("make PostgreSQL load {path}"));
         // The marks say whose it is, also to a run that has lost the ledger.
-        let Some((file, text)) = found.as_ref().and_then(|file| Some((file, file.text().ok()?)))
-        else {
-            return Verdict::Converged;
-        };
-        if block::content(&text).is_none() {
-            return Verdict::Converged;
+        let ours = found.file.as_ref().and_then(|file| {
+            let text = file.text().ok()?;
+            Some((file, block::taken_out(&text)?, text))
+        });
+        match ours {
+            Some((file, rest, text)) => {
+                let diff = unified(&path, &text, &rest);
+                let act = Act::Remove(file.clone(), rest);
+                Verdict::of(vec![Planned::remove(act, self.aim()).with_diff(diff), load()])
+            }
+            // What somebody else has written there is not ours to load.
+            None if !found.loaded && *standing != Standing::Unclaimed => Verdict::of(vec![load()]),
+            None => Verdict::Gone,
         }
-        let rest = block::remove(&text);
-        let diff = unified(&self.server.hba_file.display().to_string(), &text, &rest);
-        let act = Remove(file.clone(), rest);
-        Verdict::of(vec![Planned::remove(act, self.aim()).with_diff(diff)])
     }
 
-    fn apply(&self, host: &Writer<'_>, Remove(old, rest): &Remove, _: &dyn Sink) -> Result<()> {
-        let (owner, path) = (&self.server.owner, &self.server.hba_file);
-        host.put_as(owner, path, rest.as_bytes(), old.meta.perms.mode)?;
-        host.sql(&self.server, "postgres", "SELECT pg_reload_conf()")
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        match act {
+            Act::Reload => reload(host, &self.server),
+            Act::Remove(old, rest) => {
+                let (owner, path) = (&self.server.owner, &self.server.hba_file);
+                host.put_as(owner, path, rest.as_bytes(), old.meta.perms.mode)
+            }
+        }
     }
 }

@@ -37,14 +37,11 @@ impl Resource for ImportGone {
 
     fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Remove> {
         // The marks say whose it is, also to a run that has lost the ledger.
-        let Some((file, text)) = found.as_ref().and_then(|file| Some((file, file.text().ok()?)))
-        else {
-            return Verdict::Converged;
-        };
-        if block::content(&text).is_none() {
-            return Verdict::Converged;
-        }
-        let rest = block::remove(&text);
+        let ours = found.as_ref().and_then(|file| {
+            let text = file.text().ok()?;
+            Some((file, block::taken_out(&text)?, text))
+        });
+        let Some((file, rest, text)) = ours else { return Verdict::Gone };
         let diff = unified(&self.proxy.caddy.caddyfile.display().to_string(), &text, &rest);
         let act = Remove(file.clone(), rest);
         Verdict::of(vec![Planned::remove(act, self.aim()).with_diff(diff)])

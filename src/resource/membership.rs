@@ -119,7 +119,7 @@ mod tests {
         let count = |exists, member, in_manager| match resource
             .diff(&Found { exists, member, in_manager }, &Standing::Unclaimed)
         {
-            Verdict::Converged => 0,
+            Verdict::Converged | Verdict::Gone => 0,
             Verdict::Change(changes) => changes.len(),
             Verdict::Foreign { .. } => 99,
         };

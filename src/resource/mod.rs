@@ -85,6 +85,8 @@ pub enum Seen<F> {
 pub enum Verdict<A> {
     /// None.
     Converged,
+    /// None: it is not there, and should not be. Nobody has a claim on it any more.
+    Gone,
     /// These changes, in order.
     Change(Vec<Planned<A>>),
     /// Something is there that is not ours and does not fit.

@@ -59,7 +59,8 @@ impl Resource for SqlGone {
 
     fn diff(&self, found: &bool, standing: &Standing) -> Verdict<Remove> {
         match (found, standing) {
-            (false, _) | (_, Standing::Unclaimed) => Verdict::Converged,
+            (false, _) => Verdict::Gone,
+            (true, Standing::Unclaimed) => Verdict::Converged,
             (true, Standing::Claimed(_)) => Verdict::of(vec![Planned::remove(Remove, self.aim())]),
         }
     }

@@ -118,7 +118,7 @@ mod tests {
         let found = Found { timer: unit(load), service: unit("loaded") };
         let timer = Timer { name: "authentik-verify", wanted };
         match timer.diff(&found, &Standing::Unclaimed) {
-            Verdict::Converged => "nothing".into(),
+            Verdict::Converged | Verdict::Gone => "nothing".into(),
             Verdict::Foreign { what, .. } => panic!("{what}"),
             Verdict::Change(acts) => {
                 acts.iter().map(|act| format!("{:?}", act.act)).collect::<Vec<_>>().join(",")

@@ -47,7 +47,8 @@ impl Resource for TreeGone {
 
     fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Remove> {
         match (found, standing) {
-            (Found { exists: false, .. }, _) | (_, Standing::Unclaimed) => Verdict::Converged,
+            (Found { exists: false, .. }, _) => Verdict::Gone,
+            (_, Standing::Unclaimed) => Verdict::Converged,
             (Found { mount: Some(mount), .. }, _) => Verdict::foreign(
                 format!(
                     "a file system is mounted on {}, and is not ours to empty",

@@ -28,6 +28,7 @@ pub struct Found {
     dropin: Option<FileNow>,
     conf: bool,
     stale: bool,
+    failed: bool,
 }
 
 /// What it takes.
@@ -37,8 +38,11 @@ pub enum Act {
     Conf,
     /// Remove the drop-in; what a person had written there is kept beside it.
     Dropin(Option<FileNow>),
-    /// Make systemd read its files, and restart it.
-    Restart,
+    /// Make systemd read its files, and restart it if it runs, or did until it failed.
+    Restart {
+        /// It failed.
+        failed: bool,
+    },
 }
 
 impl Resource for ValkeyGone {
@@ -59,20 +63,19 @@ impl Resource for ValkeyGone {
             dropin: host.read(&self.dropin)?,
             conf: host.stat(&self.conf)?.is_some(),
             stale: unit.load == "loaded" && unit.stale,
+            failed: unit.active == "failed",
         }))
     }
 
+    // The included file goes last: while it is there, the unit may still run by it.
     fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
-        let ours = match (&found.dropin, standing) {
-            (Some(now), Standing::Unclaimed) => now.bytes.starts_with(SIGNATURE),
-            (_, standing) => *standing != Standing::Unclaimed,
-        };
+        let claimed = *standing != Standing::Unclaimed;
+        // A run that has lost the ledger knows its own by their first line.
+        let dropin =
+            found.dropin.as_ref().filter(|now| claimed || now.bytes.starts_with(SIGNATURE));
+        let conf = found.conf && (claimed || dropin.is_some());
         let mut changes = Vec::new();
-        if ours && found.conf {
-            // The claim lasts until its last file is gone.
-            changes.push(Planned::run(Act::Conf, format!("remove {}", self.conf.display())));
-        }
-        if let (true, Some(now)) = (ours, &found.dropin) {
+        if let Some(now) = dropin {
             let (edited, note) = match standing {
                 Standing::Claimed(mark) => edit(&self.dropin, now, mark),
                 Standing::Unclaimed => (false, String::new()),
@@ -80,10 +83,16 @@ impl Resource for ValkeyGone {
             let act = Act::Dropin(edited.then(|| now.clone()));
             changes.push(Planned::remove(act, format!("remove {}{note}", self.dropin.display())));
         }
-        if found.stale || !changes.is_empty() {
-            changes.push(Planned::run(Act::Restart, self.aim()));
+        if dropin.is_some() || conf || found.stale {
+            changes.push(Planned::run(Act::Restart { failed: found.failed }, self.aim()));
         }
-        Verdict::of(changes)
+        if conf {
+            changes.push(Planned::remove(Act::Conf, format!("remove {}", self.conf.display())));
+        }
+        match changes.is_empty() {
+            true => Verdict::Gone,
+            false => Verdict::Change(changes),
+        }
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
@@ -95,10 +104,11 @@ impl Resource for ValkeyGone {
                 }
                 host.remove(&self.dropin)
             }
-            Act::Restart => {
+            Act::Restart { failed } => {
                 host.daemon_reload(Manager::System)?;
-                let limit = Duration::from_secs(60);
-                host.unit_job(Manager::System, "try-restart", &[&self.unit], limit)
+                // One that its owner has stopped stays so.
+                let verb = if *failed { "restart" } else { "try-restart" };
+                host.unit_job(Manager::System, verb, &[&self.unit], Duration::from_secs(60))
             }
         }
     }

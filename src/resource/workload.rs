@@ -295,7 +295,7 @@ mod tests {
 
     fn acts(found: &Found) -> Vec<Act> {
         match workload().diff(found, &Standing::Unclaimed) {
-            Verdict::Converged => Vec::new(),
+            Verdict::Converged | Verdict::Gone => Vec::new(),
             Verdict::Change(changes) => changes.into_iter().map(|change| change.act).collect(),
             other @ Verdict::Foreign { .. } => panic!("{other:?}"),
         }

@@ -115,7 +115,8 @@ pub struct ImageGone {
 pub struct Remove;
 
 impl Resource for ImageGone {
-    type Found = bool;
+    /// Nothing can be said of it where nobody runs Podman for the user.
+    type Found = Option<bool>;
     type Act = Remove;
 
     fn id(&self) -> Id {
@@ -126,14 +127,19 @@ impl Resource for ImageGone {
         format!("remove the image {}", self.name)
     }
 
-    fn inspect(&self, host: &Reader) -> Result<Seen<bool>> {
-        Ok(Seen::Now(
-            host.manager_runs(&self.account) && host.image(&self.account, &self.name)?.is_some(),
-        ))
+    fn inspect(&self, host: &Reader) -> Result<Seen<Option<bool>>> {
+        if !host.manager_runs(&self.account) {
+            return Ok(Seen::Now(None));
+        }
+        Ok(Seen::Now(Some(host.image(&self.account, &self.name)?.is_some())))
     }
 
-    fn diff(&self, found: &bool, _: &Standing) -> Verdict<Remove> {
-        Verdict::of(found.then(|| Planned::remove(Remove, self.aim())).into_iter().collect())
+    fn diff(&self, found: &Option<bool>, _: &Standing) -> Verdict<Remove> {
+        match found {
+            None => Verdict::Converged,
+            Some(false) => Verdict::Gone,
+            Some(true) => Verdict::of(vec![Planned::remove(Remove, self.aim())]),
+        }
     }
 
     fn apply(&self, host: &Writer<'_>, _: &Remove, _: &dyn Sink) -> Result<()> {

@@ -56,6 +56,11 @@ pub fn remove(text: &str) -> String {
     }
 }
 
+/// The text without the block, or `None` if it has none.
+pub fn taken_out(text: &str) -> Option<String> {
+    content(text).map(|_| remove(text))
+}
+
 /// The lines between the marks, if there is a block.
 pub fn content(text: &str) -> Option<Vec<&str>> {
     let (_, from_begin) = text.split_once(BEGIN)?;
