@@ -140,8 +140,9 @@ fn valkey_is_given_back() {
     let mut kills = 0;
     while host.killed_at(("unlinkat", 2), &["uninstall", "--yes", DELETE]).is_none() {
         kills += 1;
+        assert!(kills < 100, "it does not get further");
     }
-    assert!((5..100).contains(&kills), "{kills} runs were killed");
+    assert!(kills >= 5, "{kills} runs were killed");
     host.tool(&["uninstall", "--yes", DELETE]).exits(0);
     at_rest(&host);
     assert_same(&before, &listing(&host));
