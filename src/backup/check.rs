@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 
 /// The database that a backup is restored into to prove it.
-const SCRATCH: &str = "authentik_install_proof";
+pub const SCRATCH: &str = "authentik_install_proof";
 
 /// What is wrong with its files, by their sums; nothing if it is whole.
 pub fn sums(host: &Reader, backup: &Shelved) -> Vec<String> {
@@ -103,6 +103,14 @@ pub fn prove(
     Ok(proof)
 }
 
+/// Drops the scratch database, if there is one.
+///
+/// # Errors
+/// If the server says no.
+pub fn sweep(host: &Writer<'_>, server: &Server) -> Result<()> {
+    host.sql(server, "postgres", &format!("DROP DATABASE IF EXISTS {SCRATCH}"))
+}
+
 struct Trial<'t> {
     host: &'t Writer<'t>,
     server: &'t Server,
@@ -125,12 +133,11 @@ impl Trial<'_> {
     }
 
     fn database(&self) -> Result<Vec<String>> {
-        let drop = format!("DROP DATABASE IF EXISTS {SCRATCH}");
         // What a killed run left.
-        self.host.sql(self.server, "postgres", &drop)?;
+        sweep(self.host, self.server)?;
         let filled = self.chosen.fill(self.host, self.server, (SCRATCH, self.role));
         let compared = filled.and_then(|()| self.compare());
-        let dropped = self.host.sql(self.server, "postgres", &drop);
+        let dropped = sweep(self.host, self.server);
         compared.and_then(|found| dropped.map(|()| found))
     }
 

@@ -172,6 +172,15 @@ impl Journal {
         self.write(host, Journal::LAYING_OUT)
     }
 
+    /// Databases that were laid out and never came to their swap.
+    ///
+    /// # Errors
+    /// If what was laid out cannot be read.
+    pub fn laid_out(host: &Reader) -> Result<Vec<String>> {
+        let left = read(host, Journal::LAYING_OUT)?.and_then(|journal| journal.databases);
+        Ok(left.into_iter().flat_map(|names| [names.new, names.old]).collect())
+    }
+
     /// Removes what was laid out and never came to its swap.
     ///
     /// # Errors

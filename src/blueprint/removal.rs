@@ -38,6 +38,8 @@ pub struct Removal {
     pub claims: Vec<Id>,
     /// How much goes.
     pub reach: Reach,
+    /// Databases of runs that were killed: they go before anything else does.
+    pub leftovers: Vec<String>,
 }
 
 impl Removal {
@@ -147,7 +149,9 @@ impl Removal {
         if self.all() {
             for (what, kind) in [(What::Database, "database"), (What::Role, "role")] {
                 for name in self.of(kind).filter_map(|name| name.parse::<PgName>().ok()) {
-                    steps.add(SqlGone { server: server.clone(), what, name });
+                    let besides = self.of("database").map(str::to_owned);
+                    let besides = besides.chain(self.leftovers.iter().cloned()).collect();
+                    steps.add(SqlGone { server: server.clone(), what, name, besides });
                 }
             }
         }

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
+/// Lines of the journal that tell why a program has failed.
+const LAST_WORDS: u32 = 12;
+
 /// A program and what it gets.
 #[derive(Debug, Default)]
 pub struct Outside<'o> {
@@ -27,10 +30,13 @@ pub struct Outside<'o> {
     pub limit: Duration,
     /// Ends when somebody asks to stop.
     pub interruptible: bool,
+    /// Goes on to its end, whatever becomes of who has started it; what it writes goes to the journal.
+    pub unattended: bool,
 }
 
 impl Reader {
-    /// Runs it to its end, and gives what it wrote to its standard output. It does not outlive this.
+    /// Runs it to its end, and gives what it wrote to its standard output. It does not outlive this, unless
+    /// it is to be unattended.
     ///
     /// # Errors
     /// If others than root could change the program, or it ends with something else than 0.
@@ -47,9 +53,12 @@ impl Reader {
         let set = |(name, value): &(&str, &str)| format!("--setenv={name}={value}");
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
         let unit = format!("authentik-outside-{}-{nth}.service", std::process::id());
-        let mut args = ["--quiet", "--wait", "--collect", "--pipe", "--service-type=oneshot"]
+        let mut args = ["--quiet", "--wait", "--collect", "--service-type=oneshot"]
             .map(str::to_owned)
             .to_vec();
+        if !outside.unattended {
+            args.push("--pipe".into());
+        }
         args.push(format!("--unit={unit}"));
         args.push(format!("--property=TimeoutStartSec={}", outside.limit.as_secs()));
         args.extend(outside.environment.iter().map(set));
@@ -65,11 +74,25 @@ impl Reader {
             .looks_anew()
             .doing(doing.0, doing.1);
         let cmd = if outside.interruptible { cmd.interruptible() } else { cmd };
+        if outside.unattended {
+            return self.waited(cmd, &unit).map_err(|failure| failure.about(doing.0, doing.1));
+        }
         cmd.run(self).inspect_err(|_| {
             // Who only waited for it is ended at once; the program itself is the manager's.
             let _ =
                 Cmd::new("systemctl").args(["stop", "--quiet", &unit]).looks_anew().output(self);
         })
+    }
+
+    // What it says is in the journal, to be read when it has failed.
+    fn waited(&self, cmd: Cmd, unit: &str) -> Result<String> {
+        match cmd.output(self)? {
+            ended if ended.code == Some(0) => Ok(String::new()),
+            mut ended => {
+                ended.err = self.unit_log(unit, LAST_WORDS);
+                Err(ended.failure())
+            }
+        }
     }
 
     /// Where a program of this name is.

@@ -28,6 +28,7 @@ impl Writer<'_> {
             args: args.iter().map(String::as_str).collect(),
             environment: environment.iter().map(|(name, value)| (&**name, &**value)).collect(),
             limit: LIMIT,
+            unattended: true,
             ..Outside::default()
         };
         let line = command.join(" ");

@@ -202,38 +202,82 @@ impl Writer<'_> {
             Err(Errno::NOENT) => return Ok(()),
             other => other.map_err(|errno| failure("removing", path, errno))?.st_dev,
         };
-        remove_in(&dir, name, device).map_err(|errno| failure("removing", path, errno))?;
+        remove_all(&dir, name, device).map_err(|errno| failure("removing", path, errno))?;
         fsync(&dir).map_err(|errno| failure("removing", path, errno))
     }
 }
 
+/// Folders within each other that are open at once. What lies deeper is moved up first: whoever fills the
+/// tree cannot make it too deep to be removed.
+const DEEPEST: usize = 64;
+
 // What is mounted inside is somebody's disk, and stays: the folder that holds it then does, too.
-fn remove_in(dir: &OwnedFd, name: &Path, device: u64) -> rustix::io::Result<()> {
+fn remove_all(dir: &OwnedFd, name: &Path, device: u64) -> rustix::io::Result<()> {
+    let Some(top) = unlinked_unless_folder(dir, name, device)? else { return Ok(()) };
+    while empty(&top, &top, device, DEEPEST)? {}
+    unlinkat(dir, name, AtFlags::REMOVEDIR)
+}
+
+// True: something deep is now in `top`.
+fn empty(top: &OwnedFd, dir: &OwnedFd, device: u64, deeper: usize) -> rustix::io::Result<bool> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut moved = false;
+    for entry in Dir::read_from(dir)?.collect::<rustix::io::Result<Vec<_>>>()? {
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b"..") {
+            continue;
+        }
+        let name = Path::new(std::ffi::OsStr::from_bytes(name));
+        let Some(inner) = unlinked_unless_folder(dir, name, device)? else { continue };
+        if deeper == 0 {
+            let up = format!(".removing-{:016x}", rand::random::<u64>());
+            renameat_with(dir, name, top, up, RenameFlags::NOREPLACE)?;
+            moved = true;
+        } else {
+            moved |= empty(top, &inner, device, deeper - 1)?;
+            unlinkat(dir, name, AtFlags::REMOVEDIR)?;
+        }
+    }
+    Ok(moved)
+}
+
+fn unlinked_unless_folder(
+    dir: &OwnedFd,
+    name: &Path,
+    device: u64,
+) -> rustix::io::Result<Option<OwnedFd>> {
     let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(None),
         other => other?,
     };
     if stat.st_dev != device {
         return Err(Errno::XDEV);
     }
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return unlinkat(dir, name, AtFlags::empty());
+        return unlinkat(dir, name, AtFlags::empty()).map(|()| None);
     }
-    let inner = open_in(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-    let entries = Dir::read_from(&inner)?.collect::<rustix::io::Result<Vec<_>>>()?;
-    for entry in entries {
-        let name = entry.file_name();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            use std::os::unix::ffi::OsStrExt;
-            remove_in(&inner, Path::new(std::ffi::OsStr::from_bytes(name.to_bytes())), device)?;
-        }
-    }
-    unlinkat(dir, name, AtFlags::REMOVEDIR)
+    open_in(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map(Some)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "tests make what the code must find")]
+    fn a_tree_of_any_depth_goes() {
+        let path = std::env::temp_dir().join(format!("deep-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let parent = File::open(std::env::temp_dir()).unwrap().into();
+        let mut dir: OwnedFd = File::open(&path).unwrap().into();
+        for _ in 0..3000 {
+            mkdirat(&dir, "d", Mode::RWXU).unwrap();
+            dir = open_in(&dir, Path::new("d"), OFlags::RDONLY, Mode::empty()).unwrap();
+        }
+        let device = rustix::fs::fstat(&dir).unwrap().st_dev;
+        remove_all(&parent, Path::new(path.file_name().unwrap()), device).unwrap();
+        assert!(!path.exists());
+    }
 
     #[test]
     fn mounts_as_the_kernel_lists_them() {

@@ -3,6 +3,8 @@
 use crate::error::Result;
 use crate::event::Sink;
 use crate::facts::proxy::Proxy;
+use crate::host::caddy::UNIT;
+use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
 use crate::resource::caddyfile::serves;
@@ -39,6 +41,10 @@ impl Resource for CaddyLoaded {
 
     fn inspect(&self, host: &Reader) -> Result<Seen<bool>> {
         if !self.served {
+            // One that does not run serves nothing; it reads the Caddyfile when it starts.
+            if host.unit(Manager::System, UNIT)?.main_pid == 0 {
+                return Ok(Seen::Now(true));
+            }
             let written = host.caddy_adapt(&self.proxy.caddy)?;
             let running = host.caddy_running(&written)?;
             let name = self.domain.host();

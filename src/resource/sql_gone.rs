@@ -25,6 +25,16 @@ pub struct SqlGone {
     pub what: What,
     /// Its name.
     pub name: PgName,
+    /// Databases that go, too: what a role has there is in nobody's way.
+    pub besides: Vec<String>,
+}
+
+/// What is there.
+#[derive(Debug)]
+pub struct Found {
+    there: bool,
+    /// Databases of others in which a role has something.
+    others: Vec<String>,
 }
 
 /// Drop it.
@@ -40,8 +50,21 @@ impl SqlGone {
     }
 }
 
+impl SqlGone {
+    // Objects and rights in a database, and databases themselves (PostgreSQL manual, "pg_shdepend").
+    fn elsewhere(&self) -> String {
+        format!(
+            "SELECT json_agg(DISTINCT d.datname) FROM pg_shdepend s
+             JOIN pg_roles r ON r.oid = s.refobjid
+             JOIN pg_database d ON d.oid = s.dbid OR (s.classid = 'pg_database'::regclass AND d.oid = s.objid)
+             WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = '{}'",
+            self.name
+        )
+    }
+}
+
 impl Resource for SqlGone {
-    type Found = bool;
+    type Found = Found;
     type Act = Remove;
 
     fn id(&self) -> Id {
@@ -52,16 +75,34 @@ impl Resource for SqlGone {
         format!("drop the {} {}", self.words().0, self.name)
     }
 
-    fn inspect(&self, host: &Reader) -> Result<Seen<bool>> {
+    fn inspect(&self, host: &Reader) -> Result<Seen<Found>> {
         let sql = format!("SELECT to_json(count(*) > 0) FROM {} = '{}'", self.words().1, self.name);
-        Ok(Seen::Now(host.query(&self.server, "postgres", &sql)? == Some(true)))
+        let there = host.query(&self.server, "postgres", &sql)? == Some(true);
+        let others = match self.what {
+            What::Role if there => host.query(&self.server, "postgres", &self.elsewhere())?,
+            What::Role | What::Database => None,
+        };
+        let mut others: Vec<String> = others.unwrap_or_default();
+        others.retain(|name| !self.besides.contains(name));
+        Ok(Seen::Now(Found { there, others }))
     }
 
-    fn diff(&self, found: &bool, standing: &Standing) -> Verdict<Remove> {
-        match (found, standing) {
-            (false, _) => Verdict::Gone,
-            (true, Standing::Unclaimed) => Verdict::Converged,
-            (true, Standing::Claimed(_)) => Verdict::of(vec![Planned::remove(Remove, self.aim())]),
+    fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Remove> {
+        match (found.there, standing, found.others.first()) {
+            (false, ..) => Verdict::Gone,
+            (true, Standing::Unclaimed, _) => Verdict::Converged,
+            (true, Standing::Claimed(_), Some(first)) => {
+                let (name, all) = (&self.name, found.others.join(", "));
+                Verdict::foreign(
+                    format!("the role {name} has something in databases of others: {all}"),
+                    format!(
+                        "runuser -u postgres -- psql -d {first} -c 'REASSIGN OWNED BY {name} TO postgres; DROP OWNED BY {name}'"
+                    ),
+                )
+            }
+            (true, Standing::Claimed(_), None) => {
+                Verdict::of(vec![Planned::remove(Remove, self.aim())])
+            }
         }
     }
 

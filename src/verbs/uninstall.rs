@@ -1,5 +1,7 @@
 //! `uninstall`: what was claimed goes again, the last thing first.
 
+use crate::backup::check;
+use crate::backup::swap::Journal;
 use crate::blueprint::removal::{Reach, Removal};
 use crate::cli::Uninstall;
 use crate::engine::apply::{self, Done};
@@ -28,7 +30,9 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
         None => Reach::Service,
         Some(typed) => confirmed(args, typed, settings.domain.as_str())?,
     };
-    let removal = Removal { claims: Ledger::read(host)?.claims(), reach };
+    let mut leftovers = Journal::laid_out(host)?;
+    leftovers.push(check::SCRATCH.to_owned());
+    let removal = Removal { claims: Ledger::read(host)?.claims(), reach, leftovers };
     if args.dry_run {
         let plan = planned(host, &settings, &removal)?;
         world.output.result(&human::plan(&plan, args.diff));
@@ -46,6 +50,10 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
         host.forget();
     }
     let writer = Writer::new(host.clone(), &lock);
+    if let (Reach::All, Ok(Some(server))) = (reach, host.postgres()) {
+        Journal::sweep(&writer, &server)?;
+        check::sweep(&writer, &server)?;
+    }
     let mut done = Done::default();
     let build = |phase, facts: &Facts| removal.phase(phase, &settings, facts);
     apply::converge(&writer, (&settings, &Removal::phases()), &build, world.told, &mut done)?;

@@ -111,13 +111,20 @@ fn from_any_state() {
     assert_same(&surroundings_before, &surroundings(&host));
 
     host.install(&[]).exits(0);
+    host.sh("for name in theirs authentik_install_proof; do runuser -u postgres -- createdb -O authentik $name; done");
+    host.tool(&["uninstall", "--yes", DELETE])
+        .exits(3)
+        .says("databases of others: theirs")
+        .says("Nothing was touched");
+    host.sh("runuser -u postgres -- psql -qd theirs -c 'REASSIGN OWNED BY authentik TO postgres; DROP OWNED BY authentik'");
     host.sh("systemctl stop caddy; rm -r /etc/caddy/authentik.d /etc/authentik/secrets/database_password");
-    host.sh("systemctl --user -M authentik@ stop authentik-pod; systemctl start caddy || true");
+    host.sh("systemctl --user -M authentik@ stop authentik-pod");
     for moment in [("renameat2", 3), ("clone", 40), ("unlinkat", 3)] {
         let all = ["uninstall", "--yes", DELETE];
         assert!(host.killed_at(moment, &all).is_none(), "{moment:?}");
     }
     host.tool(&["uninstall", "--yes", DELETE]).exits(0);
+    host.sh("systemctl start caddy; runuser -u postgres -- dropdb theirs");
     at_rest(&host);
     assert_same(&surroundings_before, &surroundings(&host));
 
