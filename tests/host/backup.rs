@@ -177,7 +177,7 @@ fn whatever_files_do_the_backup_stays_whole() {
     host.sh(&format!(
         "cd {media}; mkfifo pipe; ln -s /etc/shadow stolen; printf x >$(printf 'bad\\377name'); U=$(stat -c %u .); chown -h $U:$U pipe stolen
          systemd-run -q --unit busy sh -c 'cd {media}; while :; do seq 9999 >shrinks; : >shrinks; echo x >comes; rm comes; done'
-         systemd-run -q --unit busier sh -c 'cd {media}; while :; do echo more; done >>grows'; sleep 1"
+         systemd-run -q --unit busier sh -c 'cd {media}; while :; do head -c 500000 /dev/zero; sleep 0.01; done >>grows'; sleep 3"
     ));
     let made = create(&host, &[]).exits(7);
     for name in ["grows", "pipe", "name", "stolen"] {
