@@ -212,7 +212,7 @@ fn restic(
         input: "",
         limit: LIMIT,
         interruptible: true,
-        unattended: false,
+        unattended: None,
     };
     host.run_outside(doing, &outside).map_err(|failure| {
         failure.next(format!(

@@ -151,7 +151,7 @@ impl Plan {
         for (also, then) in more {
             what.push_str(&format!("\n  also: {also}\n  next: {then}"));
         }
-        Err(Failure::new("installing over", "what is here", what)
+        Err(Failure::new("changing", "this host", what)
             .next(format!("{next}\nNothing was touched."))
             .exit(Exit::Unfit))
     }

@@ -30,8 +30,9 @@ pub struct Outside<'o> {
     pub limit: Duration,
     /// Ends when somebody asks to stop.
     pub interruptible: bool,
-    /// Goes on to its end, whatever becomes of who has started it; what it writes goes to the journal.
-    pub unattended: bool,
+    /// Name of its unit, if it is to go on to its end whatever becomes of who has started it; what it
+    /// writes goes to the journal then.
+    pub unattended: Option<&'o str>,
 }
 
 impl Reader {
@@ -52,11 +53,14 @@ impl Reader {
     ) -> Result<String> {
         let set = |(name, value): &(&str, &str)| format!("--setenv={name}={value}");
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
-        let unit = format!("authentik-outside-{}-{nth}.service", std::process::id());
+        let unit = match outside.unattended {
+            Some(unit) => unit.to_owned(),
+            None => format!("authentik-outside-{}-{nth}.service", std::process::id()),
+        };
         let mut args = ["--quiet", "--wait", "--collect", "--service-type=oneshot"]
             .map(str::to_owned)
             .to_vec();
-        if !outside.unattended {
+        if outside.unattended.is_none() {
             args.push("--pipe".into());
         }
         args.push(format!("--unit={unit}"));
@@ -74,7 +78,7 @@ impl Reader {
             .looks_anew()
             .doing(doing.0, doing.1);
         let cmd = if outside.interruptible { cmd.interruptible() } else { cmd };
-        if outside.unattended {
+        if outside.unattended.is_some() {
             return self.waited(cmd, &unit).map_err(|failure| failure.about(doing.0, doing.1));
         }
         cmd.run(self).inspect_err(|_| {

@@ -2,12 +2,27 @@
 
 use crate::error::{Failure, Result};
 use crate::host::outside::Outside;
-use crate::host::{Writer, run};
+use crate::host::systemd::Manager;
+use crate::host::{Reader, Writer, run};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Longer than it waits for another package manager, and then for slow archives.
 const LIMIT: Duration = Duration::from_secs(3600);
+
+/// One at a time; also one that was begun by a run that has been killed.
+const UNIT: &str = "authentik-install-packages.service";
+
+impl Reader {
+    /// Is the package manager at work for us, maybe for a run that was killed?
+    ///
+    /// # Errors
+    /// If systemd gives no answer.
+    pub fn packages_are_on_their_way(&self) -> Result<bool> {
+        let unit = self.unit(Manager::System, UNIT)?;
+        Ok(!matches!(unit.active.as_str(), "" | "inactive" | "failed"))
+    }
+}
 
 impl Writer<'_> {
     /// Runs one command of the package manager, or one that starts what it has installed.
@@ -28,7 +43,7 @@ impl Writer<'_> {
             args: args.iter().map(String::as_str).collect(),
             environment: environment.iter().map(|(name, value)| (&**name, &**value)).collect(),
             limit: LIMIT,
-            unattended: true,
+            unattended: Some(UNIT),
             ..Outside::default()
         };
         let line = command.join(" ");

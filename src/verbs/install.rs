@@ -116,7 +116,7 @@ fn refuse_without_terminal() -> Result<()> {
 }
 
 // Says how far it came: the same command goes on from there.
-fn partial(failure: Failure, done: &Done) -> Failure {
+pub(super) fn partial(failure: Failure, done: &Done) -> Failure {
     let made = match done.changes.len() {
         0 => "No change was made.".to_owned(),
         1 => "1 change was made and stays.".to_owned(),

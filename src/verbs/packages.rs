@@ -8,6 +8,7 @@ use crate::host::{Reader, Writer};
 use crate::settings::Settings;
 use crate::verbs::World;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// What is missing here, and whose packages bring it.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ impl Missing {
     /// # Errors
     /// If something is missing and this host's package manager cannot bring it.
     pub(super) fn look(host: &Reader, settings: &Settings) -> Result<Option<Self>> {
+        // What they are half-way through is neither missing nor there.
+        while host.packages_are_on_their_way()? {
+            host.pause(Duration::from_secs(1))?;
+        }
+        host.forget();
         let report = checks::run(host, Subject::of(settings))?;
         refuse_lacking(&report, settings)?;
         let needs = needs(&report, settings);

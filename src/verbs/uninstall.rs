@@ -56,7 +56,8 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     }
     let mut done = Done::default();
     let build = |phase, facts: &Facts| removal.phase(phase, &settings, facts);
-    apply::converge(&writer, (&settings, &Removal::phases()), &build, world.told, &mut done)?;
+    apply::converge(&writer, (&settings, &Removal::phases()), &build, world.told, &mut done)
+        .map_err(|failure| install::partial(failure, &done))?;
     if reach == Reach::All {
         Ledger::delete(&writer)?;
     }
@@ -82,7 +83,13 @@ fn settings(host: &Reader, path: &Path, typed: Option<&str>) -> Result<Settings>
         admin_password: None,
         deadline: Duration::from_secs(60),
     };
-    let typed = typed.filter(|typed| !typed.is_empty()).unwrap_or("uninstall.invalid");
+    if typed == Some("") {
+        let what = "an installation without its settings";
+        return Err(Failure::new("deleting the data of", what, "its domain was not given")
+            .next("authentik-install uninstall --delete-data=DOMAIN\nNothing was touched.")
+            .exit(Exit::Usage));
+    }
+    let typed = typed.unwrap_or("uninstall.invalid");
     let domain: Domain = typed
         .parse()
         .map_err(|error| Failure::new("deleting the data of", typed, error).exit(Exit::Usage))?;

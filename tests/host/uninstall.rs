@@ -130,6 +130,9 @@ fn from_any_state() {
 
     host.install(&[]).exits(0);
     host.sh("rm /var/lib/authentik-install/ledger.json");
+    let settings = host.sh("cat /etc/authentik/install.toml; rm /etc/authentik/install.toml");
+    host.tool(&["uninstall", "--yes", "--delete-data"]).exits(2).says("--delete-data=DOMAIN");
+    host.sh(&format!("cat >/etc/authentik/install.toml <<'X'\n{settings}X"));
     host.tool(&["uninstall", "--yes"]).exits(0);
     at_rest(&host);
     host.sh("! ls /etc/systemd/system/authentik* /etc/containers/systemd/users/*/authentik*");
