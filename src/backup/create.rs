@@ -231,10 +231,10 @@ impl Job<'_> {
             drop(begun);
             // Counted now, when no lock was in the dump's way, and while the files are read.
             let dumped = dumped.and_then(|sink| {
+                let dump = self.end(sink)?;
                 let rows = self.host.ask_still(session, source::ROWS)?;
                 let tick = &mut |bytes| self.moved(bytes, total);
-                let config = self.packed("config.tar", config, tick)?;
-                Ok(Dumped { dump: self.end(sink)?, rows, config })
+                Ok(Dumped { dump, rows, config: self.packed("config.tar", config, tick)? })
             });
             self.meter.stopped.fetch_or(dumped.is_err(), Ordering::Relaxed);
             let packed = packed.join().unwrap_or_else(|_| {

@@ -105,10 +105,7 @@ impl Resource for AccountGone {
             }
             _ => {}
         }
-        match changes.is_empty() {
-            true => Verdict::Gone,
-            false => Verdict::Change(changes),
-        }
+        Verdict::gone_unless(changes)
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {

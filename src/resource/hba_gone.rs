@@ -6,8 +6,7 @@ use crate::host::files::FileNow;
 use crate::host::postgres::Server;
 use crate::host::{Reader, Writer};
 use crate::resource::hba::{is_loaded, reload};
-use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict, unified};
-use crate::text::block;
+use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict, block_gone};
 
 /// The login rule is gone.
 #[derive(Debug)]
@@ -52,20 +51,16 @@ impl Resource for HbaGone {
     fn diff(&self, found: &Found, standing: &Standing) -> Verdict<Act> {
         let path = self.server.hba_file.display().to_string();
         let load = || Planned::run(Act::Reload, format!("make PostgreSQL load {path}"));
-        // The marks say whose it is, also to a run that has lost the ledger.
-        let ours = found.file.as_ref().and_then(|file| {
-            let text = file.text().ok()?;
-            Some((file, block::taken_out(&text)?, text))
-        });
-        match ours {
-            Some((file, rest, text)) => {
-                let diff = unified(&path, &text, &rest);
-                let act = Act::Remove(file.clone(), rest);
-                Verdict::of(vec![Planned::remove(act, self.aim()).with_diff(diff), load()])
+        match block_gone((&self.server.hba_file, &found.file), self.aim(), Act::Remove) {
+            Verdict::Change(mut changes) => {
+                changes.push(load());
+                Verdict::Change(changes)
             }
             // What somebody else has written there is not ours to load.
-            None if !found.loaded && *standing != Standing::Unclaimed => Verdict::of(vec![load()]),
-            None => Verdict::Gone,
+            Verdict::Gone if !found.loaded && *standing != Standing::Unclaimed => {
+                Verdict::of(vec![load()])
+            }
+            other => other,
         }
     }
 

@@ -5,8 +5,7 @@ use crate::event::Sink;
 use crate::facts::proxy::Proxy;
 use crate::host::files::{FileNow, Put};
 use crate::host::{Reader, Writer};
-use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict, caddyfile, unified};
-use crate::text::block;
+use crate::resource::{Id, Resource, Seen, Standing, Verdict, block_gone, caddyfile};
 
 /// Our marked block is out of the host's Caddyfile.
 #[derive(Debug)]
@@ -36,15 +35,7 @@ impl Resource for ImportGone {
     }
 
     fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Remove> {
-        // The marks say whose it is, also to a run that has lost the ledger.
-        let ours = found.as_ref().and_then(|file| {
-            let text = file.text().ok()?;
-            Some((file, block::taken_out(&text)?, text))
-        });
-        let Some((file, rest, text)) = ours else { return Verdict::Gone };
-        let diff = unified(&self.proxy.caddy.caddyfile.display().to_string(), &text, &rest);
-        let act = Remove(file.clone(), rest);
-        Verdict::of(vec![Planned::remove(act, self.aim()).with_diff(diff)])
+        block_gone((&self.proxy.caddy.caddyfile, found), self.aim(), Remove)
     }
 
     fn apply(&self, host: &Writer<'_>, Remove(old, rest): &Remove, _: &dyn Sink) -> Result<()> {

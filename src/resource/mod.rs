@@ -40,9 +40,12 @@ pub mod workload_gone;
 
 use crate::error::Result;
 use crate::event::Sink;
+use crate::host::files::FileNow;
 use crate::host::{Reader, Writer};
+use crate::text::block;
 use serde::Serialize;
 use std::fmt::{self, Debug};
+use std::path::Path;
 
 /// Name of a resource: its kind and what it is about, as in `user:authentik`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -102,6 +105,11 @@ impl<A> Verdict<A> {
     /// Converged if there are no changes.
     pub fn of(changes: Vec<Planned<A>>) -> Self {
         if changes.is_empty() { Verdict::Converged } else { Verdict::Change(changes) }
+    }
+
+    /// Gone if there are no changes.
+    pub fn gone_unless(changes: Vec<Planned<A>>) -> Self {
+        if changes.is_empty() { Verdict::Gone } else { Verdict::Change(changes) }
     }
 
     /// Something that is not ours.
@@ -227,4 +235,17 @@ pub fn unified(path: &str, old: &str, new: &str) -> String {
         .context_radius(2)
         .header(path, path)
         .to_string()
+}
+/// Takes our marked block out of a file of somebody else's, by `act` with the file and its text without
+/// the block. The marks say whose it is, also to a run that has lost the ledger.
+fn block_gone<A>(
+    (path, file): (&Path, &Option<FileNow>),
+    aim: String,
+    act: impl FnOnce(FileNow, String) -> A,
+) -> Verdict<A> {
+    let Some(file) = file else { return Verdict::Gone };
+    let Ok(text) = file.text() else { return Verdict::Converged };
+    let Some(rest) = block::taken_out(&text) else { return Verdict::Gone };
+    let diff = unified(&path.display().to_string(), &text, &rest);
+    Verdict::of(vec![Planned::remove(act(file.clone(), rest), aim).with_diff(diff)])
 }

@@ -89,10 +89,7 @@ impl Resource for ValkeyGone {
         if conf {
             changes.push(Planned::remove(Act::Conf, format!("remove {}", self.conf.display())));
         }
-        match changes.is_empty() {
-            true => Verdict::Gone,
-            false => Verdict::Change(changes),
-        }
+        Verdict::gone_unless(changes)
     }
 
     fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {

@@ -29,7 +29,7 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
         refuse_without_terminal()?;
     }
     let missing = match args.install_packages {
-        true => Missing::look(&world.host, &settings)?,
+        true => Missing::look(world, &settings)?,
         false => None,
     };
     if let (true, Some(missing)) = (args.dry_run, &missing) {

@@ -4,7 +4,7 @@ use crate::checks::{self, Report, Subject};
 use crate::data::distro::{self, Distro, Need};
 use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
-use crate::host::{Reader, Writer};
+use crate::host::Writer;
 use crate::settings::Settings;
 use crate::verbs::World;
 use std::collections::BTreeSet;
@@ -22,12 +22,18 @@ impl Missing {
     ///
     /// # Errors
     /// If something is missing and this host's package manager cannot bring it.
-    pub(super) fn look(host: &Reader, settings: &Settings) -> Result<Option<Self>> {
+    pub(super) fn look(world: &World<'_>, settings: &Settings) -> Result<Option<Self>> {
+        let host = &world.host;
         // What they are half-way through is neither missing nor there.
-        while host.packages_are_on_their_way()? {
-            host.pause(Duration::from_secs(1))?;
+        if host.packages_are_on_their_way()? {
+            world
+                .told
+                .emit(&Event::note("packages are being installed for a run that ended: waiting"));
+            while host.packages_are_on_their_way()? {
+                host.pause(Duration::from_secs(1))?;
+            }
+            host.forget();
         }
-        host.forget();
         let report = checks::run(host, Subject::of(settings))?;
         refuse_lacking(&report, settings)?;
         let needs = needs(&report, settings);

@@ -50,6 +50,7 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
         host.forget();
     }
     let writer = Writer::new(host.clone(), &lock);
+    // One that does not answer is refused by the phase that needs it.
     if let (Reach::All, Ok(Some(server))) = (reach, host.postgres()) {
         Journal::sweep(&writer, &server)?;
         check::sweep(&writer, &server)?;
