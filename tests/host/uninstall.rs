@@ -146,9 +146,10 @@ fn valkey_is_given_back() {
     let before = listing(&host);
     host.install_version("2025.8.6", &[]).exits(0);
     assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
-    // Each run gets one file further than the one before.
+    // Each run gets one file further than the one before: the first call is for what a killed restore may
+    // have left, and the third is not made any more.
     let mut kills = 0;
-    while host.killed_at(("unlinkat", 2), &["uninstall", "--yes", DELETE]).is_none() {
+    while host.killed_at(("unlinkat", 3), &["uninstall", "--yes", DELETE]).is_none() {
         kills += 1;
         assert!(kills < 100, "it does not get further");
     }
