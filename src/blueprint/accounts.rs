@@ -37,7 +37,8 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     let perms = facts.account.as_ref().map(|a| Perms { uid: a.uid, gid: a.gid, mode: 0o700 });
     let home = Wanted { perms, owner: format!("{user}:{user}"), mode: 0o700 };
     steps.add(folder(&paths.home, home));
-    steps.add(Subordinate { user: user.clone() });
+    let written = paths.data.clone().unwrap_or_else(|| paths.media.clone());
+    steps.add(Subordinate { user: user.clone(), written });
     steps.add(Membership { user: user.clone(), group: SOCKET_GROUP.into() });
     steps.add(Linger { user });
     steps.add(folder(&paths.secrets, group_readable(settings, facts, 0o750)));

@@ -118,7 +118,7 @@ impl Removal {
         let Some(account) = &facts.account else { return };
         let units = SERVICES.map(str::to_owned).to_vec();
         steps.add(UnitsGone { account: Some(account.clone()), units });
-        let manager = vec![format!("user@{}.service", account.uid)];
+        let manager = vec![account.manager_unit()];
         steps.add(UnitsGone { account: None, units: manager });
         for name in self.of("image") {
             steps.add(ImageGone { account: account.clone(), name: name.to_owned() });

@@ -4,7 +4,7 @@ use super::host::read;
 use super::{Context, Finding};
 use crate::data::distro::{Need, at_least};
 use crate::error::Result;
-use crate::host::accounts::{SubIdKind, SubIds};
+use crate::host::accounts::{Account, SubIdKind, SubIds};
 use crate::host::systemd::Manager;
 use std::path::{Path, PathBuf};
 
@@ -199,15 +199,17 @@ fn keys_of(text: &str, uid: u32) -> u32 {
 
 pub(super) fn stray(context: &Context) -> Result<Finding> {
     let user = context.host.account(&context.subject.user)?;
-    let home = user.as_ref().map(|account| account.home.join(".config"));
+    // His own folders, for good and until he logs out: podman-systemd.unit(5), systemd.unit(5).
+    let folders = |account: &Account| [account.home.join(".config"), account.runtime_dir()];
     let ours = |name: &str| name.starts_with("authentik");
     let is_unit = |name: &str| {
         [".container", ".pod", ".service", ".service.d", ".container.d", ".pod.d"]
             .iter()
             .any(|end| name.ends_with(end))
     };
-    let shadowing = ["containers/systemd", "systemd/user"];
-    let own = home.iter().flat_map(|home| shadowing.iter().map(|dir| home.join(dir)));
+    let shadowing = ["containers/systemd", "systemd/user", "systemd/user.control"];
+    let own = user.iter().flat_map(folders);
+    let own = own.flat_map(|folder: PathBuf| shadowing.map(|dir| folder.join(dir)));
     let all = [PathBuf::from("/etc/systemd/user"), PathBuf::from("/run/systemd/user")];
     for dir in own.chain(all) {
         if let Some(name) =

@@ -59,7 +59,7 @@ pub(super) fn caddy_config(context: &Context) -> Result<Finding> {
         Ok(_) => Finding::ok(format!("{file} is valid, the admin endpoint answers")),
         Err(failure) => Finding::fail(
             format!("the admin endpoint does not answer: {}", failure.cause()),
-            "take 'admin off' out of the Caddyfile, then: systemctl restart caddy.service",
+            failure.next_step().unwrap_or("systemctl status caddy.service").to_owned(),
         ),
     })
 }

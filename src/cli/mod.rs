@@ -133,6 +133,10 @@ pub struct Plan {
     /// Which phases.
     #[command(flatten)]
     pub phases: PhaseArgs,
+    /// Let what is in the way become ours, where that is enough: an account, a role, files and folders of
+    /// these names. A file's old content is kept beside it as NAME.edited.
+    #[arg(long)]
+    pub adopt: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -156,6 +160,10 @@ pub struct Install {
     /// Install what `check` misses from the distribution's own archive, first.
     #[arg(long)]
     pub install_packages: bool,
+    /// Let what is in the way become ours, where that is enough: an account, a role, files and folders of
+    /// these names. A file's old content is kept beside it as NAME.edited.
+    #[arg(long)]
+    pub adopt: bool,
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,

@@ -2,12 +2,13 @@
 
 use crate::blueprint::step::{Hook, Outlook, Shown, Step};
 use crate::blueprint::{self, Phase};
+use crate::engine::adopt;
 use crate::engine::ledger::Ledger;
 use crate::error::{Exit, Failure, Result};
 use crate::event::{Event, Sink};
 use crate::facts::Facts;
 use crate::host::Writer;
-use crate::resource::{Id, Kind, Standing};
+use crate::resource::{Id, Kind, Mark, Standing};
 use crate::settings::Settings;
 
 /// What a run changed.
@@ -104,7 +105,11 @@ pub fn converge(
                 None => Facts::gather(host, settings)?,
             };
             let steps = build(*phase, &facts)?;
-            let rests = round(host, (*phase, steps), told, (&mut ledger, done))?;
+            let mut log = (&mut ledger, &mut *done);
+            if settings.adopt {
+                take_over(host, &steps, told, &mut log)?;
+            }
+            let rests = round(host, (*phase, steps), told, log)?;
             if done.changes.len() == before {
                 known = Some(facts);
             }
@@ -116,6 +121,30 @@ pub fn converge(
                 return Err(Failure::new("converging", phase.name(), "it does not come to rest"));
             }
         }
+    }
+    Ok(())
+}
+
+// What is in the way, and only has to be ours, becomes ours; then it is changed like anything of ours.
+fn take_over(
+    host: &Writer<'_>,
+    steps: &[Box<dyn Step>],
+    told: &dyn Sink,
+    (ledger, done): &mut (&mut Ledger, &mut Done),
+) -> Result<()> {
+    for step in steps {
+        let (step, id) = (step.as_ref(), step.id());
+        let standing = ledger.standing(&id);
+        let Outlook::Foreign { what, .. } = step.look(host, &standing)? else { continue };
+        if adopt::as_ours(host, step, &standing)?.is_none() {
+            continue;
+        }
+        let text = adopt::text(step, &what);
+        told.emit(&Event::Changing { id: id.to_string(), text: text.clone() });
+        ledger.intend(host, &id, Mark::default())?;
+        ledger.made(host, &id)?;
+        told.emit(&Event::Changed { id: id.to_string(), text: text.clone() });
+        done.changes.push((id, text));
     }
     Ok(())
 }

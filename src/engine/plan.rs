@@ -2,11 +2,12 @@
 
 use crate::blueprint::step::{Outlook, Shown, Step};
 use crate::blueprint::{self, Phase};
+use crate::engine::adopt;
 use crate::engine::ledger::Ledger;
 use crate::error::{Exit, Failure, Result};
 use crate::facts::Facts;
 use crate::host::Reader;
-use crate::resource::{Id, Standing};
+use crate::resource::{Id, Kind, Standing};
 use crate::settings::Settings;
 use serde::Serialize;
 
@@ -81,16 +82,16 @@ impl Plan {
             Facts::gather(host, settings)
         })?;
         facts.refuse_other_line(settings)?;
-        Plan::of(host, phases, &|phase| blueprint::phase(phase, settings, &facts))
+        Plan::of(host, (phases, settings.adopt), &|phase| blueprint::phase(phase, settings, &facts))
     }
 
-    /// Looks at what `build` says of each phase.
+    /// Looks at what `build` says of each phase; with `adopt` what is in the way becomes ours if it can.
     ///
     /// # Errors
     /// If the host cannot be looked at.
     pub fn of(
         host: &Reader,
-        phases: &[Phase],
+        (phases, adopt): (&[Phase], bool),
         build: &dyn Fn(Phase) -> Result<Vec<Box<dyn Step>>>,
     ) -> Result<Self> {
         let ledger = Ledger::read(host)?;
@@ -99,7 +100,7 @@ impl Plan {
             planned.push((*phase, build(*phase)?));
         }
         host.check_interrupt()?;
-        let planned = look(host, &ledger, &planned)?;
+        let planned = look(host, (&ledger, adopt), &planned)?;
         Ok(Plan { format: 1, changes: count(&planned), phases: planned })
     }
 
@@ -160,7 +161,7 @@ impl Plan {
 // Whether it is answered is seen where the answer is used.
 fn ask_for_containers(host: &Reader, settings: &Settings) {
     if let Ok(Some(account)) = host.account(settings.user.as_str())
-        && host.manager_runs(&account)
+        && host.podman_answers(&account).unwrap_or_default()
     {
         let _ = host.containers(&account);
     }
@@ -169,15 +170,16 @@ fn ask_for_containers(host: &Reader, settings: &Settings) {
 // All at once: looking waits for programs, and does not change anything.
 fn look(
     host: &Reader,
-    ledger: &Ledger,
+    (ledger, adopt): (&Ledger, bool),
     phases: &[(Phase, Vec<Box<dyn Step>>)],
 ) -> Result<Vec<PhasePlan>> {
     std::thread::scope(|scope| {
         let looks: Vec<_> = phases
             .iter()
             .map(|(phase, steps)| {
-                let looks =
-                    steps.iter().map(|step| scope.spawn(|| row(host, ledger, step.as_ref())));
+                let looks = steps
+                    .iter()
+                    .map(|step| scope.spawn(move || row(host, (ledger, adopt), step.as_ref())));
                 (*phase, looks.collect::<Vec<_>>())
             })
             .collect();
@@ -191,7 +193,7 @@ fn look(
     })
 }
 
-fn row(host: &Reader, ledger: &Ledger, step: &dyn Step) -> Result<Row> {
+fn row(host: &Reader, (ledger, adopt): (&Ledger, bool), step: &dyn Step) -> Result<Row> {
     let standing = ledger.standing(&step.id());
     let claimable = step.claim().is_some();
     let state = match step.look(host, &standing)? {
@@ -199,9 +201,24 @@ fn row(host: &Reader, ledger: &Ledger, step: &dyn Step) -> Result<Row> {
         Outlook::Converged | Outlook::Gone => State::Converged,
         Outlook::Pending(changes) => State::Pending { changes },
         Outlook::After(after) => State::After { after, text: step.aim() },
-        Outlook::Foreign { what, next } => State::Foreign { what, next },
+        Outlook::Foreign { what, next } => match adopt::as_ours(host, step, &standing)? {
+            None => State::Foreign { what, next },
+            Some(_) if !adopt => {
+                State::Foreign { what, next: format!("{next}; or let it become ours: --adopt") }
+            }
+            Some(outlook) => State::Pending { changes: taken_over(step, &what, outlook) },
+        },
     };
     Ok(Row { id: step.id(), state })
+}
+
+fn taken_over(step: &dyn Step, what: &str, outlook: Outlook) -> Vec<Shown> {
+    let text = adopt::text(step, what);
+    let mut changes = vec![Shown { kind: Kind::Change, text, diff: None }];
+    if let Outlook::Pending(more) = outlook {
+        changes.extend(more);
+    }
+    changes
 }
 
 fn count(phases: &[PhasePlan]) -> usize {

@@ -100,7 +100,7 @@ impl Facts {
                 UserNamespace::KeepId => (subordinate.and(own), subordinate),
             };
             let image = match &account {
-                Some(account) if host.manager_runs(account) => {
+                Some(account) if host.podman_answers(account)? => {
                     host.image(account, &settings.image_tag())?
                 }
                 _ => None,
@@ -161,14 +161,18 @@ fn lost<T>() -> Fact<T> {
 
 // "host" mode: the pod's user namespace is Podman's own, where id n > 0 is the n-th subordinate id.
 fn subordinate(host: &Reader, account: &Account) -> Result<Option<Ids>> {
-    let first = |kind| -> Result<Option<u32>> {
-        Ok(host
-            .subids(kind)?
-            .into_iter()
-            .find(|range| range.owner == account.name && range.count >= IMAGE_ID)
-            .and_then(|range| range.start.checked_add(IMAGE_ID - 1)))
+    // Several ranges follow each other.
+    let nth = |kind| -> Result<Option<u32>> {
+        let mut left = IMAGE_ID - 1;
+        for range in host.subids(kind)?.into_iter().filter(|range| range.owner == account.name) {
+            if left < range.count {
+                return Ok(range.start.checked_add(left));
+            }
+            left -= range.count;
+        }
+        Ok(None)
     };
-    Ok(match (first(SubIdKind::User)?, first(SubIdKind::Group)?) {
+    Ok(match (nth(SubIdKind::User)?, nth(SubIdKind::Group)?) {
         (Some(uid), Some(gid)) => Some(Ids { uid, gid }),
         _ => None,
     })

@@ -4,6 +4,7 @@ use super::{Context, Measure};
 use crate::checks::Finding;
 use crate::error::Result;
 use crate::facts::Fact;
+use crate::host::accounts::Account;
 use crate::host::process::Space;
 use crate::host::systemd::Manager;
 use std::path::PathBuf;
@@ -102,7 +103,7 @@ pub(super) fn reboot(context: &Context) -> Result<Finding> {
 pub(super) fn failed_units(context: &Context) -> Result<Finding> {
     let facts = context.facts()?;
     let mut names: Vec<String> = vec!["systemd-logind.service".into()];
-    names.extend(facts.account.as_ref().map(|account| format!("user@{}.service", account.uid)));
+    names.extend(facts.account.as_ref().map(Account::manager_unit));
     names.extend(facts.postgres.known().and_then(|server| server.unit.clone()));
     if let Fact::Known(cache) = &facts.cache {
         names.push(cache.valkey.unit.clone());

@@ -4,6 +4,7 @@ use crate::error::{Failure, Result};
 use crate::host::memo::About;
 use crate::host::run::Cmd;
 use crate::host::{Reader, Writer, parse};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A user of the host.
@@ -19,6 +20,18 @@ pub struct Account {
     pub home: PathBuf,
     /// Login shell.
     pub shell: PathBuf,
+}
+
+impl Account {
+    /// Where what it runs keeps sockets and the like: `XDG_RUNTIME_DIR`.
+    pub fn runtime_dir(&self) -> PathBuf {
+        format!("/run/user/{}", self.uid).into()
+    }
+
+    /// The unit of its manager.
+    pub fn manager_unit(&self) -> String {
+        format!("user@{}.service", self.uid)
+    }
 }
 
 /// A group of the host.
@@ -41,6 +54,13 @@ pub struct SubIds {
     pub start: u32,
     /// How many.
     pub count: u32,
+}
+
+impl SubIds {
+    // First and last id, as usermod(8) takes them.
+    fn ends(&self) -> String {
+        format!("{}-{}", self.start, self.start.saturating_add(self.count).saturating_sub(1))
+    }
 }
 
 /// Which of the two files.
@@ -119,14 +139,16 @@ impl Reader {
         Ok(text.as_deref().map(parse_subids).unwrap_or_default())
     }
 
-    /// The day on which an account ends, in days since 1970, if it does.
+    /// Has the account ended (chage(1), --expiredate)? Its manager does not start then.
     ///
     /// # Errors
     /// If the user database cannot be asked.
-    pub fn account_ends(&self, name: &str) -> Result<Option<i64>> {
+    pub fn has_ended(&self, name: &str) -> Result<bool> {
+        let today = jiff::Timestamp::now().as_second().div_euclid(86_400);
         let output =
             Cmd::new("getent").args(["shadow", name]).asks(About::Accounts).output(self)?;
-        Ok(output.out.split(':').nth(7).and_then(|day| day.trim().parse().ok()))
+        let day: Option<i64> = output.out.split(':').nth(7).and_then(|day| day.trim().parse().ok());
+        Ok(day.is_some_and(|day| day <= today))
     }
 
     /// The groups that a running process has, or `None` if it is gone.
@@ -165,17 +187,23 @@ pub fn free_range(in_use: &[SubIds], min: u32, count: u32) -> Option<u32> {
 }
 
 impl Writer<'_> {
-    /// Creates a system user with subordinate ids, in a group of its name, which is made too unless
-    /// it exists. The home is named and not made.
+    /// Creates a system user in a group of its name, which is made too unless it exists; by this number,
+    /// or the next free one. The home is named and not made.
     ///
     /// # Errors
     /// If it exists, or `useradd` fails.
-    pub fn create_system_user(&self, name: &str, home: &Path, group_exists: bool) -> Result<()> {
+    pub fn create_system_user(
+        &self,
+        (name, uid): (&str, Option<u32>),
+        home: &Path,
+        group_exists: bool,
+    ) -> Result<()> {
         let group = if group_exists { vec!["--gid", name] } else { vec!["--user-group"] };
-        Cmd::new("useradd")
-            .args(["--system", "--no-create-home", "--add-subids-for-system"])
-            .args(group)
-            .args(["--shell", "/usr/sbin/nologin", "--comment", "authentik", "--home-dir"])
+        let mut cmd = Cmd::new("useradd").args(["--system", "--no-create-home"]).args(group);
+        if let Some(uid) = uid {
+            cmd = cmd.args(["--uid", &uid.to_string()]);
+        }
+        cmd.args(["--shell", "/usr/sbin/nologin", "--comment", "authentik", "--home-dir"])
             .arg(home)
             .arg(name)
             .changes_only(&[About::Accounts])
@@ -205,6 +233,15 @@ impl Writer<'_> {
             .changes_only(&[About::Accounts])
             .run(self)
             .map(drop)
+    }
+
+    /// Changes one property of a user, by the flags of usermod(8).
+    ///
+    /// # Errors
+    /// If `usermod` fails.
+    pub fn change_user(&self, name: &str, flags: [&OsStr; 2]) -> Result<()> {
+        let cmd = Cmd::new("usermod").args(flags).arg(name);
+        cmd.changes_only(&[About::Accounts]).run(self).map(drop)
     }
 
     /// Takes a user out of a group.
@@ -245,18 +282,20 @@ impl Writer<'_> {
         Cmd::new("groupdel").arg(name).changes_only(&[About::Accounts]).run(self).map(drop)
     }
 
-    /// Gives a user a range of subordinate ids.
+    /// Gives a user a range of subordinate ids, in the place of others of its own.
     ///
     /// # Errors
     /// If `usermod` fails.
-    pub fn add_subids(&self, user: &str, kind: SubIdKind, start: u32, count: u32) -> Result<()> {
-        let flag = match kind {
-            SubIdKind::User => "--add-subuids",
-            SubIdKind::Group => "--add-subgids",
+    pub fn give_subids(&self, kind: SubIdKind, range: &SubIds, others: &[SubIds]) -> Result<()> {
+        let (add, del) = match kind {
+            SubIdKind::User => ("--add-subuids", "--del-subuids"),
+            SubIdKind::Group => ("--add-subgids", "--del-subgids"),
         };
-        let range = format!("{start}-{}", start.saturating_add(count).saturating_sub(1));
-        Cmd::new("usermod")
-            .args([flag, &range, user])
+        let mut cmd = Cmd::new("usermod");
+        for other in others {
+            cmd = cmd.args([del, &other.ends()]);
+        }
+        cmd.args([add, &range.ends(), &range.owner])
             .changes_only(&[About::Accounts])
             .run(self)
             .map(drop)

@@ -99,11 +99,18 @@ impl Reader {
             adapted.pointer("/admin/listen").and_then(Value::as_str).unwrap_or("localhost:2019");
         let fail = |why: String| {
             Failure::new("asking Caddy's admin endpoint", listen, why)
-                .next("systemctl status caddy.service")
+                .next("systemctl restart caddy.service; systemctl status caddy.service")
         };
+        let restart = "then: systemctl restart caddy.service";
+        if adapted.pointer("/admin/disabled") == Some(&Value::Bool(true)) {
+            let next = format!("take 'admin off' out of the Caddyfile, {restart}");
+            return Err(fail("it is switched off".into()).next(next));
+        }
         let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         let Some(port) = port.filter(|_| !listen.starts_with("unix/")) else {
-            return Err(fail("only an admin endpoint on a local TCP port is used".into()));
+            let next =
+                format!("write 'admin localhost:2019' into the Caddyfile's first block, {restart}");
+            return Err(fail("only one on a local TCP port is used".into()).next(next));
         };
         let answer = super::http::Client::local(self, port).get("/config/").map_err(fail)?;
         serde_json::from_str(&answer.body).map_err(|error| fail(error.to_string()))

@@ -66,7 +66,10 @@ pub(super) fn trusted(dir: &OwnedFd, shown: &Path) -> Result<()> {
         shown,
         "others than root can change this folder, so root does not use paths through it",
     )
-    .next(format!("put it below folders of root's: ls -ld {}", shown.display())))
+    .next(format!(
+        "make it root's alone, if nobody else has to write there: chown root:root {0}; chmod go-w {0}",
+        shown.display()
+    )))
 }
 
 /// Opens a folder component by component. `None`: it does not exist.

@@ -100,6 +100,20 @@ fn parse_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<
 }
 
 impl Reader {
+    /// Can Podman of this user be asked? Its manager has to run, and its home be in its own hands.
+    ///
+    /// # Errors
+    /// If the home cannot be looked at.
+    pub fn podman_answers(&self, account: &Account) -> Result<bool> {
+        if !self.manager_runs(account) {
+            return Ok(false);
+        }
+        let home = self.stat(&account.home)?;
+        let parent = account.home.parent().map(|parent| self.stat(parent)).transpose()?.flatten();
+        let within_reach = parent.is_none_or(|parent| parent.perms.mode & 0o001 != 0);
+        Ok(within_reach && home.is_some_and(|home| home.perms.uid == account.uid))
+    }
+
     // Podman makes its storage when it is first asked anything; looking must not do that.
     fn storage_exists(&self, account: &Account) -> Result<bool> {
         let path = account.home.join(".local/share/containers/storage");

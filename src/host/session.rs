@@ -162,6 +162,11 @@ async fn open(server: &Server, database: &str) -> Result<Option<Client>> {
             Ok(Some(client))
         }
         Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => Ok(None),
+        Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+            Err(failed(server, in_words(&error)).next(
+                "see who holds them: ps -u postgres -o args; end them, or raise max_connections in postgresql.conf",
+            ))
+        }
         Err(error) => Err(failed(server, in_words(&error))),
     }
 }

@@ -190,7 +190,7 @@ impl Reader {
     pub fn manager_pid(&self, account: &Account) -> Option<u32> {
         // The folder is there only while the manager is: no need to ask about one that is not.
         self.exists(&format!("/run/user/{}/bus", account.uid)).then_some(())?;
-        let unit = self.unit(Manager::System, &format!("user@{}.service", account.uid)).ok()?;
+        let unit = self.unit(Manager::System, &account.manager_unit()).ok()?;
         (unit.active == "active").then_some(unit.main_pid)
     }
 
@@ -273,6 +273,14 @@ fn unit(values: &BTreeMap<String, String>) -> Unit {
 const JOB: &[About] = &[About::Units, About::Containers, About::Database];
 
 impl Writer<'_> {
+    /// Stops a user's manager, and all that it runs.
+    ///
+    /// # Errors
+    /// If it does not stop in time.
+    pub fn stop_manager(&self, account: &Account) -> Result<()> {
+        self.unit_job(Manager::System, "stop", &[&account.manager_unit()], Duration::from_secs(180))
+    }
+
     /// Makes the manager read its files again.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Resource for Image {
         let Some(account) = host.account(&self.user)? else {
             return Ok(Seen::After(User::id_of(&self.user)));
         };
-        if !host.manager_runs(&account) {
+        if !host.podman_answers(&account)? {
             return Ok(Seen::After(Linger { user: self.user.clone() }.id()));
         }
         Ok(Seen::Now(host.image(&account, &self.name)?))

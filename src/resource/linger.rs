@@ -85,7 +85,7 @@ impl Resource for Linger {
                 let account = host.account(&self.user)?.ok_or_else(|| {
                     Failure::new("starting the manager of", &self.user, "the user is gone")
                 })?;
-                let unit = format!("user@{}.service", account.uid);
+                let unit = account.manager_unit();
                 host.unit_job(Manager::System, "start", &[&unit], Duration::from_secs(60))?;
                 let started = std::time::Instant::now();
                 while !host.manager_runs(&account) && started.elapsed() < Duration::from_secs(20) {

@@ -2,7 +2,6 @@
 
 use crate::error::{Failure, Result};
 use crate::event::Sink;
-use crate::host::accounts::Account;
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::resource::user::User;
@@ -36,10 +35,6 @@ pub enum Act {
     Add,
     /// The running manager still has the old groups, which a process cannot gain.
     RestartManager,
-}
-
-fn unit(account: &Account) -> String {
-    format!("user@{}.service", account.uid)
 }
 
 impl Resource for Membership {
@@ -103,7 +98,7 @@ impl Resource for Membership {
                     Failure::new("restarting the manager of", &self.user, "the user is gone")
                 })?;
                 let limit = Duration::from_secs(180);
-                host.unit_job(Manager::System, "restart", &[&unit(&account)], limit)
+                host.unit_job(Manager::System, "restart", &[&account.manager_unit()], limit)
             }
         }
     }

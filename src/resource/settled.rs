@@ -30,10 +30,35 @@ pub enum Never {}
 /// What the units of an installation say, and whose they are.
 #[derive(Debug)]
 pub struct Found {
-    uid: String,
+    uid: u32,
+    /// Who has that id; `None`: nobody.
+    user: Option<String>,
     database: Option<String>,
     /// Folders that were left where they were: the old and the new one.
     left: Option<(PathBuf, PathBuf)>,
+}
+
+/// The ids of the users that authentik is installed for.
+///
+/// # Errors
+/// If the units cannot be read.
+pub fn uids(host: &Reader) -> Result<Vec<u32>> {
+    Ok(units(host)?.into_iter().map(|(uid, _)| uid).collect())
+}
+
+// The server's unit, by user id.
+fn units(host: &Reader) -> Result<Vec<(u32, String)>> {
+    let mut all = Vec::new();
+    for name in host.names_in(Path::new(UNITS))? {
+        let path = Path::new(UNITS).join(&name).join("authentik-server.container");
+        let (Ok(uid), Some(_)) = (name.parse(), host.stat(&path)?) else { continue };
+        let Some(file) = host.read(&path)? else { continue };
+        let text = file.text()?;
+        if text.contains(LABEL_RENDERING) {
+            all.push((uid, text));
+        }
+    }
+    Ok(all)
 }
 
 impl Settled {
@@ -68,31 +93,37 @@ impl Resource for Settled {
 
     fn inspect(&self, host: &Reader) -> Result<Seen<Vec<Found>>> {
         let mut all = Vec::new();
-        for uid in host.names_in(Path::new(UNITS))? {
-            let path = Path::new(UNITS).join(&uid).join("authentik-server.container");
-            if host.stat(&path)?.is_none() {
-                continue;
-            }
-            let Some(file) = host.read(&path)? else { continue };
-            let text = file.text()?;
-            if !text.contains(LABEL_RENDERING) {
-                continue;
-            }
+        for (uid, text) in units(host)? {
             let name = "Environment=AUTHENTIK_POSTGRESQL__NAME=";
             let database = text.lines().find_map(|line| line.strip_prefix(name));
             let database = database.map(str::to_owned);
-            all.push(Found { left: self.left(host, &text)?, uid, database });
+            let user = host.account(&uid.to_string())?.map(|account| account.name);
+            all.push(Found { left: self.left(host, &text)?, uid, user, database });
         }
         Ok(Seen::Now(all))
     }
 
     fn diff(&self, found: &Vec<Found>, _: &Standing) -> Verdict<Never> {
-        for Found { uid, database, left } in found {
-            if self.uid.map(|own| own.to_string()).as_ref() != Some(uid) {
-                return Verdict::foreign(
-                    format!("authentik is installed here for another user, whose id is {uid}"),
-                    format!("set user in install.toml back to: getent passwd {uid}"),
-                );
+        for Found { uid, user, database, left } in found {
+            match (user, self.uid) {
+                (Some(other), own) if own != Some(*uid) => {
+                    return Verdict::foreign(
+                        format!("authentik is installed here for another user, {other} (id {uid})"),
+                        format!("set user in install.toml back to {other}"),
+                    );
+                }
+                (None, Some(own)) => {
+                    return Verdict::foreign(
+                        format!(
+                            "authentik is installed here for the user id {uid}, and its user has the id {own} now"
+                        ),
+                        format!(
+                            "give it back what its files belong to: systemctl stop user@{own}.service; usermod --uid {uid} $(id -un {own})"
+                        ),
+                    );
+                }
+                // Gone: it is created with the id that it had.
+                _ => {}
             }
             if let Some(old) =
                 database.as_ref().filter(|old| **old != self.database && !self.filled)

@@ -195,7 +195,7 @@ impl Resource for Workload {
         let Some(account) = host.account(&self.user)? else {
             return Ok(Seen::After(Id::new("user", &self.user)));
         };
-        if !host.manager_runs(&account) {
+        if !host.podman_answers(&account)? {
             return Ok(Seen::After(Id::new("linger", &self.user)));
         }
         self.look(host, &account).map(Seen::Now)

@@ -97,6 +97,8 @@ pub struct Settings {
     pub admin_password: Option<Secret>,
     /// Longest wait for authentik to answer.
     pub deadline: Duration,
+    /// Does what is in the way become ours, where that is enough?
+    pub adopt: bool,
 }
 
 impl Deref for Settings {
@@ -159,6 +161,7 @@ impl Settings {
             image_archive: once.image_archive,
             admin_password: once.admin_password,
             deadline: once.deadline,
+            adopt: false,
         })
     }
 

@@ -22,7 +22,8 @@ use std::io::{BufRead, IsTerminal, Write};
 /// # Errors
 /// If anything is wrong before (nothing was touched) or at the first change that cannot be made.
 pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
-    let settings = verbs::resolved(&world.host, &args.settings)?;
+    let mut settings = verbs::resolved(&world.host, &args.settings)?;
+    settings.adopt = args.adopt;
     let phases = args.phases.chosen();
     let asks = !args.yes && !args.dry_run;
     if asks {

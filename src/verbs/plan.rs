@@ -16,7 +16,8 @@ use crate::verbs::{self, World};
 /// # Errors
 /// If the settings are wrong, the host is not fit, or something foreign is in the way.
 pub fn run(world: &World<'_>, args: &cli::Plan) -> Result<Exit> {
-    let settings = verbs::resolved(&world.host, &args.settings)?;
+    let mut settings = verbs::resolved(&world.host, &args.settings)?;
+    settings.adopt = args.adopt;
     let plan = make(world, &settings, &args.phases.chosen())?;
     let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
     world.output.result(&text);

@@ -69,7 +69,7 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
 
 fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
     let facts = Facts::gather(host, settings)?;
-    Plan::of(host, &Removal::phases(), &|phase| removal.phase(phase, settings, &facts))
+    Plan::of(host, (&Removal::phases(), false), &|phase| removal.phase(phase, settings, &facts))
 }
 
 // Those of the installation; where they are lost, or were never written, those that every installation

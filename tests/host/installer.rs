@@ -121,16 +121,18 @@ fn it_installs_in_every_shell_and_hands_over() {
         lab.piped(shell, "", "--nonsense").exits(2).says("--help");
         lab.piped(shell, "", "--version ../x").exits(2);
     }
-    // By somebody who is not root.
-    lab.fresh();
-    lab.host.sh("useradd -m person; echo 'person ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/person; chmod 644 /var/lib/lab/install.sh; chmod 755 /var/lib/lab");
+    // By somebody who is not root, with sudo, with doas, with neither.
+    lab.host.sh("useradd -m person; echo 'person ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/person; echo 'permit nopass person' >/etc/doas.conf; chmod 400 /etc/doas.conf; chmod 644 /var/lib/lab/install.sh; chmod 755 /var/lib/lab");
     let person = "runuser -u person -- env -i PATH=/usr/bin:/bin AUTHENTIK_INSTALL_BASE_URL=http://127.0.0.1:8099 AUTHENTIK_INSTALL_CONFIG=/etc/authentik/none.toml sh /var/lib/lab/install.sh -- verify";
-    lab.script(person).exits(3).says("/etc/authentik/none.toml");
-    lab.is_installed();
+    for elevate in ["sudo", "doas"] {
+        lab.fresh();
+        lab.script(person).exits(3).says("/etc/authentik/none.toml");
+        lab.is_installed();
+        lab.host.sh(&format!("mv /usr/bin/{elevate} /run/"));
+    }
     lab.fresh();
-    lab.host.sh("mv /usr/bin/sudo /run/sudo");
     lab.script(person).exits(1).says("neither sudo nor doas");
-    lab.untouched("no sudo");
+    lab.untouched("neither sudo nor doas");
 }
 
 #[test]
