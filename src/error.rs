@@ -33,6 +33,8 @@ pub enum Exit {
     Nothing = 9,
     /// A backup is encrypted, and the key is missing or wrong.
     NoKey = 10,
+    /// Ended by SIGHUP: the terminal was closed.
+    HungUp = 129,
     /// Ended by SIGINT.
     Interrupted = 130,
     /// Ended by SIGTERM.

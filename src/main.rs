@@ -19,6 +19,14 @@ fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+// Secrets are in it: neither this program nor what it starts leaves a core behind.
+fn keep_memory_private() -> Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+        .map_err(|errno| Failure::new("forbidding core dumps of", "authentik-install", errno))
+}
+
 fn run(cli: &Cli) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -27,6 +35,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         .map_err(|error| Failure::new("starting", "authentik-install", error))?;
     // Explicit modes are set on every file; this is for what others create on our behalf.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    keep_memory_private()?;
     ui::journal::start();
     let interrupt = Interrupt::listen(runtime.handle())?;
     let (as_json, progress) = match &cli.verb {

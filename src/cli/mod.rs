@@ -36,7 +36,7 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 a step failed, run again · 2 usage or settings, nothing touched · \
 3 host not fit, nothing touched · 4 changes pending (plan --exit-code) · \
 5 not healthy (verify) · 6 another run holds the \
-lock · 130, 143 stopped by a signal";
+lock · 129, 130, 143 stopped by a signal";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]

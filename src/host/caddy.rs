@@ -77,7 +77,7 @@ impl Reader {
     /// # Errors
     /// With Caddy's own words, file and line, if it means nothing.
     pub fn caddy_adapt(&self, caddy: &Caddy) -> Result<Value> {
-        adapted(adapt(caddy).arg(&caddy.caddyfile).asks(About::Proxy).run(self))
+        adapted(self.adapt(caddy)?.arg(&caddy.caddyfile).asks(About::Proxy).run(self))
     }
 
     /// The configuration that a text means, if it were the Caddyfile. Relative imports in it are
@@ -87,7 +87,34 @@ impl Reader {
     /// With Caddy's own words if it means nothing.
     pub fn caddy_adapt_text(&self, caddy: &Caddy, text: &str) -> Result<Value> {
         let file = memory_file(text)?;
-        adapted(adapt(caddy).arg("/dev/stdin").stdin_file(file).looks_anew().run(self))
+        adapted(self.adapt(caddy)?.arg("/dev/stdin").stdin_file(file).looks_anew().run(self))
+    }
+
+    // As the user that Caddy runs as: as root it would leave a folder in root's home behind.
+    fn adapt(&self, caddy: &Caddy) -> Result<Cmd> {
+        let args = ["adapt", "--adapter", "caddyfile", "--config"];
+        let mut cmd = Cmd::new("caddy").user(&caddy.user).args(args);
+        for (name, value) in self.caddy_variables(caddy)? {
+            cmd = cmd.env(&name, value);
+        }
+        Ok(cmd)
+    }
+
+    // Those that the Caddyfile names, as Caddy has them. It could write others into its own memory, such
+    // as those that the loader of a program obeys: no name is taken from there.
+    fn caddy_variables(&self, caddy: &Caddy) -> Result<Vec<(String, String)>> {
+        let Some(file) = self.read(&caddy.caddyfile)? else { return Ok(Vec::new()) };
+        let names = variables(&file.text()?);
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unit = self.unit_properties(UNIT, ("MainPID", About::Proxy))?;
+        let pid = unit.get("MainPID").map_or("0", String::as_str);
+        let known = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let known = String::from_utf8_lossy(&known);
+        let pairs = known.split('\0').filter_map(|pair| pair.split_once('='));
+        let named = pairs.filter(|(name, _)| names.iter().any(|wanted| wanted == name));
+        Ok(named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     /// The configuration that Caddy runs, from its admin endpoint.
@@ -136,9 +163,15 @@ impl Writer<'_> {
     }
 }
 
-// As the user that Caddy runs as: as root it would leave a folder in root's home behind.
-fn adapt(caddy: &Caddy) -> Cmd {
-    Cmd::new("caddy").user(&caddy.user).args(["adapt", "--adapter", "caddyfile", "--config"])
+// Names of the variables that a Caddyfile takes values from: {$NAME} or {$NAME:default}.
+fn variables(text: &str) -> Vec<String> {
+    let rests = text.split("{$").skip(1);
+    let names = rests.filter_map(|rest| rest.split([':', '}']).next());
+    let is_name = |name: &&str| {
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        !name.is_empty() && name.chars().all(letter) && !name.starts_with("LD_")
+    };
+    names.filter(is_name).map(str::to_owned).collect()
 }
 
 // A pipe of root's could not be opened by name as another user; a file in memory can.

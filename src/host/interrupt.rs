@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: a wish to stop, honoured between two changes and during long waits.
+//! SIGINT, SIGTERM and SIGHUP: a wish to stop, honoured between two changes and during long waits. The
+//! second one is no wish: it ends the program where it stands, as a kill would, and the next run goes on.
 
 use crate::error::{Exit, Failure, Result};
 use std::sync::Arc;
@@ -13,8 +14,15 @@ pub struct Interrupt {
     _sender: Arc<watch::Sender<Option<Exit>>>,
 }
 
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
 impl Interrupt {
-    /// Listens for the two signals from now on.
+    /// Listens for the signals from now on.
     ///
     /// # Errors
     /// If the kernel gives no signal handler.
@@ -25,13 +33,20 @@ impl Interrupt {
         for (kind, exit) in [
             (SignalKind::interrupt(), Exit::Interrupted),
             (SignalKind::terminate(), Exit::Terminated),
+            (SignalKind::hangup(), Exit::HungUp),
         ] {
+            // nohup(1) means it.
+            if exit == Exit::HungUp && hangup_is_ignored() {
+                continue;
+            }
             let mut signals =
                 signal(kind).map_err(|error| Failure::new("listening for", "signals", error))?;
             let sender = Arc::clone(&sender);
             runtime.spawn(async move {
                 while signals.recv().await.is_some() {
-                    sender.send_replace(Some(exit));
+                    if sender.send_replace(Some(exit)).is_some() {
+                        std::process::exit(exit as i32);
+                    }
                 }
             });
         }
@@ -65,7 +80,11 @@ impl Interrupt {
     }
 
     fn failure(exit: Exit) -> Failure {
-        let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+        let signal = match exit {
+            Exit::Terminated => "SIGTERM",
+            Exit::HungUp => "SIGHUP",
+            _ => "SIGINT",
+        };
         Failure::new("stopping on", signal, "what was begun is finished, the rest is not done")
             .next("run the same command again: it goes on where this one stopped")
             .exit(exit)

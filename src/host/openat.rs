@@ -6,11 +6,12 @@ use crate::host::accounts::Account;
 use crate::host::files::{FileNow, Meta, Perms, Put};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, fchown, fstat, fsync,
-    openat2, renameat_with, unlinkat,
+    openat, openat2, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use std::fs::File;
+use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
@@ -30,7 +31,14 @@ pub(super) enum Trust {
 }
 
 pub(super) fn failure(doing: &str, path: &Path, cause: impl Into<Cause>) -> Failure {
-    Failure::new(doing, path.display(), cause)
+    let failure = Failure::new(doing, path.display(), cause);
+    match failure.cause() {
+        Cause::Os(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {
+            let folder = path.parent().unwrap_or(path).display();
+            failure.next(format!("make room there: df -h {folder}; df -i {folder}"))
+        }
+        _ => failure,
+    }
 }
 
 pub(super) fn resolve() -> ResolveFlags {
@@ -43,7 +51,37 @@ pub(super) fn open_in(
     flags: OFlags,
     mode: Mode,
 ) -> rustix::io::Result<OwnedFd> {
-    openat2(dir, name, flags | OFlags::CLOEXEC, mode, resolve())
+    match openat2(dir, name, flags | OFlags::CLOEXEC, mode, resolve()) {
+        // Some sandboxes (RestrictSUIDSGID= of systemd) and emulators (QEMU before 9) do not have it.
+        Err(Errno::NOSYS) => step_in(dir, name, flags, mode),
+        other => other,
+    }
+}
+
+// The same one component after the other.
+fn step_in(dir: &OwnedFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::CurDir => {}
+            _ => return Err(Errno::XDEV),
+        }
+    }
+    let flags = flags | OFlags::CLOEXEC;
+    let Some((last, folders)) = names.split_last() else { return openat(dir, ".", flags, mode) };
+    let through = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = None;
+    for folder in folders {
+        at = Some(openat(at.as_ref().unwrap_or(dir), *folder, through, Mode::empty())?);
+    }
+    let opened = openat(at.as_ref().unwrap_or(dir), *last, flags | OFlags::NOFOLLOW, mode)?;
+    // As a path alone a link is opened itself, which was not asked for.
+    let asked = !flags.contains(OFlags::PATH) || flags.contains(OFlags::NOFOLLOW);
+    match asked || FileType::from_raw_mode(fstat(&opened)?.st_mode) != FileType::Symlink {
+        true => Ok(opened),
+        false => Err(Errno::LOOP),
+    }
 }
 
 /// Opens what another root holds. Links lead where they lead there: never out of that root.
@@ -69,7 +107,8 @@ pub(super) fn trusted(dir: &OwnedFd, shown: &Path) -> Result<()> {
     .next(format!(
         "make it root's alone, if nobody else has to write there: chown root:root {0}; chmod go-w {0}",
         shown.display()
-    )))
+    ))
+    .exit(Exit::Unfit))
 }
 
 /// Opens a folder component by component. `None`: it does not exist.
@@ -244,13 +283,14 @@ pub(super) fn sweep(dir: &OwnedFd, prefix: &str) {
 #[allow(clippy::disallowed_methods, reason = "tests make what the code must find")]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn links_are_not_followed() {
         let dir =
             std::env::temp_dir().join(format!("authentik-install-test-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("real")).unwrap();
-        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        symlink(dir.join("real"), dir.join("link")).unwrap();
         assert!(open_dir(&dir.join("real"), Trust::Anybody).unwrap().is_some());
         assert!(open_dir(&dir.join("link"), Trust::Anybody).is_err());
         assert!(open_dir(&dir.join("none"), Trust::Anybody).unwrap().is_none());
@@ -296,5 +336,40 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"three");
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn step_by_step_leads_where_one_step_does() {
+        let top = std::env::temp_dir().join(format!("step-in-{}", std::process::id()));
+        std::fs::create_dir_all(top.join("a/b")).unwrap();
+        std::fs::write(top.join("a/b/file"), "x").unwrap();
+        symlink("b", top.join("a/link")).unwrap();
+        symlink("b/file", top.join("a/filelink")).unwrap();
+        let dir: OwnedFd = File::open(&top).unwrap().into();
+        let (read, path) = (OFlags::RDONLY, OFlags::PATH);
+        for name in [
+            ".",
+            "a",
+            "a/b/file",
+            "./a/b",
+            "a/link",
+            "a/link/file",
+            "a/filelink",
+            "none",
+            "../x",
+            "/etc",
+            "a/b/file/x",
+        ] {
+            for flags in [read, path, path | OFlags::NOFOLLOW, read | OFlags::DIRECTORY] {
+                let name = Path::new(name);
+                let id = |fd: rustix::io::Result<OwnedFd>| {
+                    fd.and_then(fstat).map(|stat| (stat.st_dev, stat.st_ino)).ok()
+                };
+                let one = openat2(&dir, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve());
+                let steps = step_in(&dir, name, flags, Mode::empty());
+                assert_eq!(id(one), id(steps), "{} {flags:?}", name.display());
+            }
+        }
+        std::fs::remove_dir_all(&top).unwrap();
     }
 }

@@ -28,13 +28,48 @@ pub struct Found {
     connectable: bool,
 }
 
-/// It is created.
+/// What it takes.
 #[derive(Debug)]
-pub struct Create;
+pub enum Act {
+    /// It is missing.
+    Create,
+    /// It is another's, with all that this one has in it.
+    Give,
+}
+
+// REASSIGN OWNED would also take what belongs to a superuser in its own right, and so refuses that.
+const GIVE: &str = "
+DO $give$
+DECLARE
+    giver oid := (SELECT datdba FROM pg_database WHERE datname = current_database());
+    line text;
+BEGIN
+    FOR line IN
+        WITH space AS (
+            SELECT oid, nspname, nspowner FROM pg_namespace
+            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+        ), dependent AS (SELECT classid, objid FROM pg_depend WHERE deptype IN ('a', 'i', 'e'))
+        SELECT format('SCHEMA %I', nspname) FROM space WHERE nspowner = giver
+        UNION ALL
+        SELECT format('TABLE %s', c.oid::regclass) FROM pg_class c JOIN space ON space.oid = relnamespace
+        WHERE relowner = giver AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+            AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM dependent)
+        UNION ALL
+        SELECT format('ROUTINE %s', p.oid::regprocedure) FROM pg_proc p JOIN space ON space.oid = pronamespace
+        WHERE proowner = giver AND ('pg_proc'::regclass, p.oid) NOT IN (SELECT classid, objid FROM dependent)
+        UNION ALL
+        SELECT format('TYPE %s', t.oid::regtype) FROM pg_type t JOIN space ON space.oid = typnamespace
+        WHERE typowner = giver AND typtype IN ('e', 'd')
+            AND ('pg_type'::regclass, t.oid) NOT IN (SELECT classid, objid FROM dependent)
+    LOOP
+        EXECUTE format('ALTER %s OWNER TO %I', line, 'ROLE');
+    END LOOP;
+END $give$;
+ALTER DATABASE \"NAME\" OWNER TO \"ROLE\"";
 
 impl Resource for Database {
     type Found = Option<Found>;
-    type Act = Create;
+    type Act = Act;
 
     fn id(&self) -> Id {
         Id::new("database", &self.name)
@@ -58,7 +93,7 @@ impl Resource for Database {
         Ok(Seen::Now(host.query(&self.server, "postgres", &sql)?))
     }
 
-    fn diff(&self, found: &Self::Found, _: &Standing) -> Verdict<Create> {
+    fn diff(&self, found: &Self::Found, standing: &Standing) -> Verdict<Act> {
         let Database { name, owner, server } = self;
         if server.standby {
             return Verdict::foreign(
@@ -68,7 +103,7 @@ impl Resource for Database {
         }
         let Some(now) = found else {
             return Verdict::of(vec![Planned::create(
-                Create,
+                Act::Create,
                 format!("create the database {name} (UTF-8, owner {owner})"),
             )]);
         };
@@ -84,7 +119,7 @@ impl Resource for Database {
                 dump,
             );
         }
-        if now.owner != owner.as_str() {
+        if now.owner != owner.as_str() && *standing == Standing::Unclaimed {
             return Verdict::foreign(
                 format!("the database {name} belongs to {}, not to {owner}", now.owner),
                 format!(
@@ -100,10 +135,21 @@ impl Resource for Database {
                 ),
             );
         }
+        if now.owner != owner.as_str() {
+            let text = format!(
+                "give the database {name} to {owner}, with all that {} has in it",
+                now.owner
+            );
+            return Verdict::of(vec![Planned::change(Act::Give, text)]);
+        }
         Verdict::Converged
     }
 
-    fn apply(&self, host: &Writer<'_>, _: &Create, _: &dyn Sink) -> Result<()> {
+    fn apply(&self, host: &Writer<'_>, act: &Act, _: &dyn Sink) -> Result<()> {
+        if let Act::Give = act {
+            let sql = GIVE.replace("NAME", self.name.as_str()).replace("ROLE", self.owner.as_str());
+            return host.sql(&self.server, self.name.as_str(), &sql);
+        }
         let sql = format!(
             "CREATE DATABASE \"{}\" OWNER \"{}\" TEMPLATE template0 ENCODING 'UTF8' {}",
             self.name,
@@ -140,12 +186,15 @@ mod tests {
         };
         let name: PgName = "authentik".parse().unwrap();
         let database = Database { server, owner: name.clone(), name };
-        let is = |owner: &str, encoding: &str, connectable| {
-            database.diff(
-                &Some(Found { owner: owner.into(), encoding: encoding.into(), connectable }),
-                &Standing::Unclaimed,
-            )
+        let now = |owner: &str, encoding: &str, connectable| {
+            Some(Found { owner: owner.into(), encoding: encoding.into(), connectable })
         };
+        let is = |owner: &str, encoding: &str, connectable| {
+            database.diff(&now(owner, encoding, connectable), &Standing::Unclaimed)
+        };
+        let ours = Standing::Claimed(Mark::default());
+        let taken = database.diff(&now("postgres", "UTF8", true), &ours);
+        assert!(matches!(taken, Verdict::Change(_)));
         assert!(matches!(is("authentik", "UTF8", true), Verdict::Converged));
         assert!(matches!(is("authentik", "SQL_ASCII", true), Verdict::Foreign { .. }));
         assert!(matches!(is("postgres", "UTF8", true), Verdict::Foreign { .. }));

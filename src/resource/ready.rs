@@ -127,6 +127,9 @@ impl Resource for Ready {
     fn inspect(&self, host: &Reader) -> Result<Seen<Self::Found>> {
         let workload = Id::new("workload", "authentik");
         let Some(account) = host.account(&self.user)? else { return Ok(Seen::After(workload)) };
+        if !host.podman_answers(&account)? {
+            return Ok(Seen::After(workload));
+        }
         let units = host.units(Manager::User(&account), &SERVICES).unwrap_or_default();
         if units.values().all(|unit| unit.load == "loaded") && !units.is_empty() {
             return self.missing(host, &account).map(Seen::Now);
