@@ -41,6 +41,13 @@ pub enum Exit {
     Terminated = 143,
 }
 
+impl Exit {
+    /// Did a signal end it?
+    pub fn by_signal(self) -> bool {
+        matches!(self, Exit::HungUp | Exit::Interrupted | Exit::Terminated)
+    }
+}
+
 /// Why something failed.
 #[derive(Debug)]
 pub enum Cause {

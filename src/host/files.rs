@@ -63,6 +63,8 @@ pub struct FileNow {
     pub meta: Meta,
     /// What it holds.
     pub bytes: Vec<u8>,
+    /// Is it immutable, or for appending alone (chattr(1))? Then nobody replaces it.
+    pub fixed: bool,
 }
 
 impl FileNow {

@@ -5,8 +5,8 @@ use crate::error::{Cause, Exit, Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::files::{FileNow, Meta, Perms, Put};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, fchown, fstat, fsync,
-    openat, openat2, renameat_with, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags,
+    fchmod, fchown, fstat, fsync, openat, openat2, renameat_with, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
@@ -193,8 +193,13 @@ pub(super) fn read_at(path: &Path, trust: Trust) -> Result<Option<FileNow>> {
     let stat = fstat(&fd).map_err(|errno| failure("reading", path, errno))?;
     let meta = meta(&stat);
     if meta.kind != FileType::RegularFile {
-        return Err(failure("reading", path, "it is not a regular file"));
+        return Err(failure("reading", path, "it is not a regular file")
+            .next(format!("look what it is, and take it away: ls -ld {}", path.display()))
+            .exit(Exit::Unfit));
     }
+    let fixed = statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).is_ok_and(|now| {
+        now.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
+    });
     let mut bytes = Vec::new();
     File::from(fd)
         .take(READ_CAP + 1)
@@ -202,7 +207,7 @@ pub(super) fn read_at(path: &Path, trust: Trust) -> Result<Option<FileNow>> {
         .map_err(|error| failure("reading", path, error))?;
     match bytes.len() as u64 > READ_CAP {
         true => Err(failure("reading", path, "it is larger than 8 MiB, as no file of its kind is")),
-        false => Ok(Some(FileNow { meta, bytes })),
+        false => Ok(Some(FileNow { meta, bytes, fixed })),
     }
 }
 

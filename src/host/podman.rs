@@ -109,7 +109,8 @@ impl Reader {
             return Ok(false);
         }
         let home = self.stat(&account.home)?;
-        let parent = account.home.parent().map(|parent| self.stat(parent)).transpose()?.flatten();
+        let parent = account.home.parent().filter(|parent| parent.parent().is_some());
+        let parent = parent.map(|parent| self.stat(parent)).transpose()?.flatten();
         let within_reach = parent.is_none_or(|parent| parent.perms.mode & 0o001 != 0);
         Ok(within_reach && home.is_some_and(|home| home.perms.uid == account.uid))
     }

@@ -5,6 +5,7 @@ use crate::host::Reader;
 use crate::host::memo::About;
 use crate::host::run::{Cmd, find};
 use std::path::Path;
+use std::time::Duration;
 
 impl Reader {
     /// Is there a program of this name, in the system's folders or among Podman's helpers?
@@ -76,24 +77,39 @@ impl Reader {
     /// If it cannot be asked.
     pub fn listeners(&self, port: u16) -> Result<Vec<String>> {
         let end = format!(":{port}");
-        let text = self.listening()?;
         let holds =
             |line: &&str| line.split_whitespace().nth(4).is_some_and(|at| at.ends_with(&end));
-        Ok(text.lines().filter(holds).map(listener).collect())
+        let names = |text: &str| text.lines().filter(holds).map(listener).collect::<Vec<_>>();
+        let mut found = names(&self.listening()?);
+        // Behind a port of what is just starting or ending no process is seen for a moment.
+        for _ in 0..10 {
+            if !found.iter().any(|name| name == UNKNOWN) {
+                break;
+            }
+            self.pause(Duration::from_millis(200))?;
+            found = names(&listening().looks_anew().run(self)?);
+        }
+        Ok(found)
     }
 
     /// What listens on Unix and TCP sockets, a line each, with its process; the fifth word is the
     /// address.
     pub(in crate::host) fn listening(&self) -> Result<String> {
-        Cmd::new("ss").args(["-Hlxtnp"]).asks(About::Units).run(self)
+        listening().asks(About::Units).run(self)
     }
+}
+
+const UNKNOWN: &str = "an unknown program";
+
+fn listening() -> Cmd {
+    Cmd::new("ss").args(["-Hlxtnp"])
 }
 
 // users:(("caddy",pid=1,fd=7))
 fn listener(line: &str) -> String {
     line.split_once("((\"")
         .and_then(|(_, rest)| rest.split('"').next())
-        .unwrap_or("an unknown program")
+        .unwrap_or(UNKNOWN)
         .to_owned()
 }
 

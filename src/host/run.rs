@@ -175,6 +175,9 @@ impl Cmd {
             _ => Err(output.failure()),
         });
         ended.map_err(|failure| {
+            if failure.exit_code().by_signal() {
+                return failure;
+            }
             let failure = match doing {
                 Some((doing, target)) => failure.about(doing, target),
                 None => failure,

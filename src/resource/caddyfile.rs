@@ -165,6 +165,9 @@ impl Resource for Caddyfile {
             );
         }
         let Some(new) = self.wanted(&found.text) else { return Verdict::Converged };
+        if let Some(refusal) = super::refuse_fixed(&self.proxy.caddy.caddyfile, &found.file) {
+            return refusal;
+        }
         let diff = unified(&path, &found.text, &new);
         let act = Insert { old: found.file.clone(), new };
         Verdict::of(vec![

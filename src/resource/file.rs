@@ -166,7 +166,7 @@ mod tests {
 
     fn now(text: &str, mode: u32) -> Option<FileNow> {
         let meta = Meta { kind: FileType::RegularFile, perms: Perms::root(mode), modified: 0 };
-        Some(FileNow { meta, bytes: text.as_bytes().to_vec() })
+        Some(FileNow { meta, bytes: text.as_bytes().to_vec(), fixed: false })
     }
 
     #[test]

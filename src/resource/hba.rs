@@ -249,6 +249,9 @@ impl Resource for Hba {
                     format!("correct {path}"),
                 );
             };
+            if let Some(refusal) = super::refuse_fixed(&self.server.hba_file, file) {
+                return refusal;
+            }
             let new = block::insert(&old, &[&self.record()], Place::First);
             let text = format!("{} ({path})", self.aim());
             let diff = unified(&path, &old, &new);

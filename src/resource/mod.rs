@@ -236,6 +236,18 @@ pub fn unified(path: &str, old: &str, new: &str) -> String {
         .header(path, path)
         .to_string()
 }
+
+/// A refusal, if a file of somebody else's has to take a line and nobody can write it.
+fn refuse_fixed<A>(path: &Path, file: &FileNow) -> Option<Verdict<A>> {
+    let path = path.display();
+    file.fixed.then(|| {
+        Verdict::foreign(
+            format!("{path} has to be changed, and is immutable"),
+            format!("chattr -i -a {path}, and again when this is done: chattr +i {path}"),
+        )
+    })
+}
+
 /// Takes our marked block out of a file of somebody else's, by `act` with the file and its text without
 /// the block. The marks say whose it is, also to a run that has lost the ledger.
 fn block_gone<A>(
@@ -246,6 +258,9 @@ fn block_gone<A>(
     let Some(file) = file else { return Verdict::Gone };
     let Ok(text) = file.text() else { return Verdict::Converged };
     let Some(rest) = block::taken_out(&text) else { return Verdict::Gone };
+    if let Some(refusal) = refuse_fixed(path, file) {
+        return refusal;
+    }
     let diff = unified(&path.display().to_string(), &text, &rest);
     Verdict::of(vec![Planned::remove(act(file.clone(), rest), aim).with_diff(diff)])
 }

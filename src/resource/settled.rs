@@ -109,7 +109,9 @@ impl Resource for Settled {
                 (Some(other), own) if own != Some(*uid) => {
                     return Verdict::foreign(
                         format!("authentik is installed here for another user, {other} (id {uid})"),
-                        format!("set user in install.toml back to {other}"),
+                        format!(
+                            "set user in install.toml back to {other}; if {other} got the id of one that was deleted, give it another: usermod --uid NEW {other}"
+                        ),
                     );
                 }
                 (None, Some(own)) => {

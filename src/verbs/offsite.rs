@@ -33,7 +33,7 @@ pub(super) fn follow(
     let sent = shelf::find(&world.host, dir, id)
         .and_then(|backup| offsite::send(&world.host, &place, &backup));
     let Err(failure) = sent else { return Exit::Done };
-    if matches!(failure.exit_code(), Exit::HungUp | Exit::Interrupted | Exit::Terminated) {
+    if failure.exit_code().by_signal() {
         world.told.emit(&Event::warning(format!(
             "the backup is made, and not copied to {}",
             place.shown()

@@ -23,7 +23,7 @@ const fn case(
 pub const CASES: &[Case] = &[
     // accounts
     case(
-        "account",
+        "account user:authentik",
         "fail",
         "usermod --expiredate 1 authentik",
         "usermod --expiredate -1 authentik",

@@ -128,7 +128,7 @@ fn it_installs_in_every_shell_and_hands_over() {
         lab.fresh();
         lab.script(person).exits(3).says("/etc/authentik/none.toml");
         lab.is_installed();
-        lab.host.sh(&format!("mv /usr/bin/{elevate} /run/"));
+        lab.host.sh(&format!("mv /usr/bin/{elevate} /run/{elevate}.hidden"));
     }
     lab.fresh();
     lab.script(person).exits(1).says("neither sudo nor doas");

@@ -197,16 +197,21 @@ impl Host {
     pub fn killed_at(&self, (syscall, when): (&str, u32), args: &[&str]) -> Option<Answer> {
         let inject = format!("inject={syscall}:signal=SIGKILL:when={when}");
         let trace = format!("trace={syscall}");
-        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let answer = self.traced(&["-o", "/dev/null", "-e", &trace, "-e", &inject], args);
+        (answer.code == 0).then_some(answer)
+    }
+
+    /// Runs the program under strace with these flags.
+    pub fn traced(&self, flags: &[&str], args: &[&str]) -> Answer {
+        let strace = [&["strace", "-f", "-qq"], flags].concat();
         // The shell joins the host, and becomes strace.
         let joined = format!("{} join {} $$ && exec \"$@\"", script().display(), self.name);
         let mut line = ["sh", "-c", &joined, "sh"].map(String::from).to_vec();
-        line.extend(strace.map(String::from));
+        line.extend(strace.into_iter().map(String::from));
         line.extend(self.enter());
         line.push("/var/lib/lab/authentik-install".into());
         line.extend(args.iter().map(|arg| (*arg).to_owned()));
-        let answer = outside(&line);
-        (answer.code == 0).then_some(answer)
+        outside(&line)
     }
 
     /// SQL as the administrator.

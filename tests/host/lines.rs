@@ -5,6 +5,13 @@ use crate::lab::{Host, image};
 impl Host {
     /// `install` of another version, from its own archive.
     pub fn install_version(&self, version: &str, more: &[&str]) -> crate::lab::Answer {
+        let chosen = self.chosen(version);
+        let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        self.install(&[&chosen, more].concat())
+    }
+
+    /// The flags for another version, whose archive is put into the host.
+    pub fn chosen(&self, version: &str) -> Vec<String> {
         let file = format!("{version}.tar");
         let inside = self.folder("varlib").join("lab").join(&file);
         if !inside.exists() {
@@ -14,8 +21,11 @@ impl Host {
         }
         let archive = format!("/var/lib/lab/{file}");
         let allowed = ["--allow-unsupported-line", "--allow-unknown-line"];
-        let chosen = ["--version", version, "--image-archive", &archive];
-        self.install(&[&allowed[..], &chosen, more].concat())
+        [&allowed[..], &["--version", version, "--image-archive", &archive]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
     }
 
     pub fn valkey(&self, args: &str) -> String {

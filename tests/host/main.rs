@@ -3,11 +3,16 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::indexing_slicing, clippy::print_stderr)]
 
+mod at_once;
 mod backup;
 mod breaks;
+mod broken;
 mod certificates;
 mod check;
 mod examples;
+mod files_of_others;
+mod foreign;
+mod hostile;
 mod images;
 mod install;
 mod installer;
@@ -24,6 +29,7 @@ mod refused;
 mod rescue;
 mod restore;
 mod scheduled;
+mod secrets;
 mod settings;
 mod status;
 mod survives;

@@ -4,12 +4,15 @@ use crate::backup::{create, fill, id};
 use crate::lab::Host;
 use crate::restore::{change, is_new, marked, nothing_is_left_over};
 
-fn wanted(what: &str) -> bool {
-    let full = std::env::var_os("AUTHENTIK_INSTALL_FULL").is_some();
-    if !full {
+pub fn is_full() -> bool {
+    std::env::var_os("AUTHENTIK_INSTALL_FULL").is_some()
+}
+
+pub fn wanted(what: &str) -> bool {
+    if !is_full() {
         eprintln!("{what}: only with --full");
     }
-    full
+    is_full()
 }
 
 // Each of the first ones, then ever wider steps.
