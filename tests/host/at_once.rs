@@ -17,7 +17,7 @@ fn runs_wait_for_nobody_and_end_when_told() {
     let install = INSTALL.join(" ");
 
     let holder = start(&install, "first");
-    host.sh("for i in $(seq 100); do test -s /run/authentik-install/lock && exit 0; sleep 0.1; done; exit 1");
+    host.sh("for i in $(seq 100); do test -s /run/authentik-install/lock && test -e /etc/authentik/install.toml && exit 0; sleep 0.1; done; exit 1");
     for other in [&INSTALL[..], &["uninstall", "--yes"], &["backup", "create"]] {
         let refused = host.tool(other).exits(6);
         assert!(
@@ -34,12 +34,17 @@ fn runs_wait_for_nobody_and_end_when_told() {
     assert!(told.contains("interrupted") || told.contains("stopped"), "{told}");
 
     // Twice, with a closed terminal, and as a service manager does it.
-    for (signals, log) in [("-INT -INT", "twice"), ("-HUP", "closed"), ("-TERM", "term")] {
+    for (signals, log, says) in [
+        ("-INT -INT", "twice", ""),
+        ("-HUP", "closed", "stopping on SIGHUP"),
+        ("-TERM", "term", "stopping on SIGTERM"),
+    ] {
         start(&install, log);
         for signal in signals.split(' ') {
             host.sh(&format!("sleep 2; pkill {signal} -x authentik-insta || true"));
         }
-        ended(log);
+        let told = ended(log);
+        assert!(told.contains(says), "{signals}: {told}");
         host.sh("! pgrep -x authentik-insta");
     }
     // Nobody reads what is told.
