@@ -144,6 +144,12 @@ impl Failure {
         self
     }
 
+    /// Adds what to do next, where that is not known already.
+    #[must_use]
+    pub fn or_next(self, next: impl FnOnce() -> String) -> Self {
+        if self.0.next.is_some() { self } else { self.next(next()) }
+    }
+
     /// Says as well what could not be put in order after it.
     #[must_use]
     pub fn tidied(self, ended: Result<()>) -> Self {
@@ -152,9 +158,12 @@ impl Failure {
         self.next(format!("{next}{}", other.summary()))
     }
 
-    /// Says otherwise what was being done, and to what.
+    /// Says otherwise what was being done, and to what. A wish to stop is about nothing but itself.
     #[must_use]
     pub fn about(mut self, doing: impl Into<String>, target: impl fmt::Display) -> Self {
+        if self.0.exit.by_signal() {
+            return self;
+        }
         self.0.doing = doing.into();
         self.0.target = target.to_string();
         self

@@ -77,12 +77,11 @@ pub fn create(
         // The next run sweeps what cannot be removed now.
         let _ = host.remove_tree(&partial);
     }
-    made.map_err(|failure| match failure.next_step() {
-        Some(_) => failure,
-        None => failure.next(format!(
-            "is there room? df -h {}; authentik-install backup prune --dry-run",
-            options.dir.display()
-        )),
+    made.map_err(|failure| {
+        failure.or_next(|| {
+            let dir = options.dir.display();
+            format!("is there room? df -h {dir}; authentik-install backup prune --dry-run")
+        })
     })
 }
 

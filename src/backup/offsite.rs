@@ -215,10 +215,12 @@ fn restic(
         unattended: None,
     };
     host.run_outside(doing, &outside).map_err(|failure| {
-        failure.next(format!(
-            "restic -r {} --password-file {password_file} snapshots (restic 0.16 or newer is needed)",
-            repository.name
-        ))
+        failure.or_next(|| {
+            format!(
+                "restic -r {} --password-file {password_file} snapshots (restic 0.16 or newer is needed)",
+                repository.name
+            )
+        })
     })
 }
 

@@ -90,3 +90,14 @@ impl Interrupt {
             .exit(exit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_stop_is_told_as_such_wherever_it_arrives() {
+        let told = Interrupt::failure(Exit::HungUp).about("loading", "/image.tar").to_string();
+        assert!(told.starts_with("stopping on SIGHUP: "), "{told}");
+    }
+}

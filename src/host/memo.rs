@@ -4,7 +4,7 @@
 //! host the answer is the same, so it is asked once. Whatever might change an answer forgets it.
 
 use crate::error::Result;
-use crate::host::run::Output;
+use crate::host::output::Output;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

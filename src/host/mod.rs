@@ -16,6 +16,7 @@ mod memo;
 pub mod nest;
 mod notify;
 mod openat;
+mod output;
 pub mod outside;
 mod packages;
 pub mod podman;

@@ -49,9 +49,8 @@ impl Writer<'_> {
         let line = command.join(" ");
         let ended = self.run_in_unit(("running", &line), &outside);
         self.forget();
-        ended.map(drop).map_err(|failure| match failure.next_step() {
-            Some(_) => failure,
-            None => failure.next(format!("{line}\nWhat it says there is what to mend.")),
+        ended.map(drop).map_err(|failure| {
+            failure.or_next(|| format!("{line}\nWhat it says there is what to mend."))
         })
     }
 }

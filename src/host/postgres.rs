@@ -4,7 +4,8 @@
 use crate::error::{Cause, Failure, Result};
 use crate::host::accounts::Account;
 use crate::host::memo::About;
-use crate::host::run::{Cmd, Output, find};
+use crate::host::output::Output;
+use crate::host::run::{Cmd, find};
 use crate::host::{Reader, Writer};
 use crate::secret::Secret;
 use serde::Deserialize;

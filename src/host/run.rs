@@ -5,6 +5,7 @@ use crate::host::Reader;
 use crate::host::accounts::Account;
 use crate::host::arg::Arg;
 use crate::host::memo::About;
+use crate::host::output::Output;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,7 +18,6 @@ use zeroize::Zeroizing;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// More than any answer that is parsed here; what comes after is read and dropped.
 const OUTPUT_CAP: usize = 4 << 20;
-const TAIL_LINES: usize = 8;
 
 /// What the program reads.
 #[derive(Debug)]
@@ -46,18 +46,6 @@ pub(in crate::host) struct Cmd {
 
 /// Told, while a program runs, its last line on standard error and for how long it has run.
 pub(in crate::host) type Watch<'w> = &'w dyn Fn(&str, Duration);
-
-/// What a program answered.
-#[derive(Debug, Clone)]
-pub(in crate::host) struct Output {
-    /// Exit status; `None` if a signal ended it.
-    pub code: Option<i32>,
-    /// Its standard output.
-    pub out: String,
-    /// Its standard error.
-    pub err: String,
-    program: String,
-}
 
 impl Cmd {
     /// `program` is a name, looked up in fixed folders.
@@ -314,36 +302,13 @@ impl Cmd {
         match ended {
             Ok((status, out, err)) => {
                 let status = status.map_err(|error| fail(error.into()))?;
-                Ok(Output { code: status.code(), out, err, program: self.program })
+                Ok(Output::of(self.program, status, out, err))
             }
             Err(failure) => {
                 end_group(group).await;
                 Err(failure)
             }
         }
-    }
-}
-
-impl Output {
-    /// An answer that no program gave.
-    pub fn said(out: String) -> Self {
-        Output { code: Some(0), out, err: String::new(), program: String::new() }
-    }
-
-    /// The answer as a failure.
-    pub fn failure(&self) -> Failure {
-        let lines: Vec<&str> =
-            self.err.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let tail = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
-        let status = match self.code {
-            Some(code) => format!("status {code}"),
-            None => "a signal".to_owned(),
-        };
-        Failure::new(
-            "running",
-            &self.program,
-            Cause::Program { program: self.program.clone(), status, tail: tail.join(" | ") },
-        )
     }
 }
 

@@ -124,7 +124,10 @@ pub(super) fn partial(failure: Failure, done: &Done) -> Failure {
         many => format!("{many} changes were made and stay."),
     };
     let next = failure.next_step().map(str::to_owned).unwrap_or_default();
-    let again = "Then run the same command again: it goes on from here.";
+    let again = match failure.exit_code().by_signal() {
+        true => "",
+        false => "Then run the same command again: it goes on from here.",
+    };
     failure.next(format!("{next}\n{made} {again}").trim().to_owned())
 }
 

@@ -7,7 +7,8 @@ use crate::lab::{Host, INSTALL};
 fn runs_wait_for_nobody_and_end_when_told() {
     let host = Host::boot("full");
     let start = |verb: &str, log: &str| {
-        host.sh(&format!("setsid /var/lib/lab/authentik-install {verb} >/run/{log} 2>&1 & echo $!"))
+        // A test run under nohup(1) hands that on.
+        host.sh(&format!("setsid env --default-signal=HUP /var/lib/lab/authentik-install {verb} >/run/{log} 2>&1 & echo $!"))
             .trim()
             .to_owned()
     };

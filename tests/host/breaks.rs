@@ -112,14 +112,14 @@ pub const CASES: &[Case] = &[
     case(
         "hba:*",
         "fail",
-        "f=/etc/postgresql/17/main/pg_hba.conf; cp -p $f /run/h; sed -i '1i local all all reject' $f",
-        "cp -p /run/h /etc/postgresql/17/main/pg_hba.conf",
+        "f=/etc/postgresql/$PG/main/pg_hba.conf; cp -p $f /run/h; sed -i '1i local all all reject' $f",
+        "cp -p /run/h /etc/postgresql/$PG/main/pg_hba.conf",
     ),
     case(
         "hba-errors hba:*",
         "fail",
-        "f=/etc/postgresql/17/main/pg_hba.conf; cp -p $f /run/h; echo 'local nonsense' >>$f; runuser -u postgres -- psql -qc 'SELECT pg_reload_conf()' >/dev/null",
-        "cp -p /run/h /etc/postgresql/17/main/pg_hba.conf; runuser -u postgres -- psql -qc 'SELECT pg_reload_conf()' >/dev/null",
+        "f=/etc/postgresql/$PG/main/pg_hba.conf; cp -p $f /run/h; echo 'local nonsense' >>$f; runuser -u postgres -- psql -qc 'SELECT pg_reload_conf()' >/dev/null",
+        "cp -p /run/h /etc/postgresql/$PG/main/pg_hba.conf; runuser -u postgres -- psql -qc 'SELECT pg_reload_conf()' >/dev/null",
     ),
     case(
         "role:authentik server-ready login-page",
@@ -163,9 +163,9 @@ pub const CASES: &[Case] = &[
         "database-size",
         "warn",
         "runuser -u postgres -- psql -qd authentik -c 'CREATE TABLE authentik_events_event (i int)' -c 'INSERT INTO authentik_events_event VALUES (1)'; \
-         f=/var/lib/postgresql/17/main/$(runuser -u postgres -- psql -XAtqd authentik -c \"SELECT pg_relation_filepath('authentik_events_event')\"); \
+         f=/var/lib/postgresql/$PG/main/$(runuser -u postgres -- psql -XAtqd authentik -c \"SELECT pg_relation_filepath('authentik_events_event')\"); \
          for i in $(seq 11); do truncate -s 1G $f.$i; chown postgres: $f.$i; done",
-        "f=/var/lib/postgresql/17/main/$(runuser -u postgres -- psql -XAtqd authentik -c \"SELECT pg_relation_filepath('authentik_events_event')\"); \
+        "f=/var/lib/postgresql/$PG/main/$(runuser -u postgres -- psql -XAtqd authentik -c \"SELECT pg_relation_filepath('authentik_events_event')\"); \
          rm $f.*; runuser -u postgres -- psql -qd authentik -c 'DROP TABLE authentik_events_event'",
     ),
     case(

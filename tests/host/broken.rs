@@ -122,27 +122,27 @@ const INSTALLED: &[(&str, Then)] = &[
         Cured("let the role authentik log in by password"),
     ),
     (
-        "printf 'port = 5444\\n' >/etc/postgresql/17/main/conf.d/x.conf; systemctl restart postgresql@17-main",
+        "printf 'port = 5444\\n' >/etc/postgresql/$PG/main/conf.d/x.conf; systemctl restart postgresql@$PG-main",
         Cured("restart authentik-server.service"),
     ),
     (
-        "install -d -o postgres /run/elsewhere; printf \"unix_socket_directories = '/run/elsewhere'\\n\" >/etc/postgresql/17/main/conf.d/x.conf; systemctl restart postgresql@17-main",
+        "install -d -o postgres /run/elsewhere; printf \"unix_socket_directories = '/run/elsewhere'\\n\" >/etc/postgresql/$PG/main/conf.d/x.conf; systemctl restart postgresql@$PG-main",
         Cured("restart authentik-server.service"),
     ),
     (
-        "rm /etc/postgresql/17/main/conf.d/x.conf; systemctl restart postgresql@17-main; pg_createcluster 17 other --start >/dev/null",
+        "rm /etc/postgresql/$PG/main/conf.d/x.conf; systemctl restart postgresql@$PG-main; pg_createcluster $PG other --start >/dev/null",
         Cured("restart authentik-server.service"),
     ),
     (
-        "pg_dropcluster --stop 17 other; systemctl stop postgresql@17-main",
-        Refused("does not run", "systemctl start postgresql@17-main"),
+        "pg_dropcluster --stop $PG other; systemctl stop postgresql@$PG-main",
+        Refused("does not run", "systemctl start postgresql@$PG-main"),
     ),
     (
-        "echo max_connections=10 >/etc/postgresql/17/main/conf.d/x.conf; systemctl --user -M authentik@ stop authentik-pod; systemctl restart postgresql@17-main
+        "echo max_connections=10 >/etc/postgresql/$PG/main/conf.d/x.conf; systemctl --user -M authentik@ stop authentik-pod; systemctl restart postgresql@$PG-main
          for i in $(seq 10); do systemd-run -q --unit hold$i --uid postgres psql -Xc 'SELECT pg_sleep(600)' postgres; done; sleep 2",
         Refused(
             "raise max_connections",
-            "systemctl stop 'hold*'; rm /etc/postgresql/17/main/conf.d/x.conf; systemctl restart postgresql@17-main",
+            "systemctl stop 'hold*'; rm /etc/postgresql/$PG/main/conf.d/x.conf; systemctl restart postgresql@$PG-main",
         ),
     ),
     ("systemctl --user -M authentik@ stop authentik-worker", Cured("start authentik-worker")),

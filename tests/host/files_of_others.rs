@@ -4,7 +4,7 @@
 use crate::lab::Host;
 use crate::sweeps::wanted;
 
-const HBA: &str = "/etc/postgresql/17/main/pg_hba.conf";
+const HBA: &str = "/etc/postgresql/$PG/main/pg_hba.conf";
 
 /// Writes a file in place: owner and mode stay.
 fn write(host: &Host, path: &str, bytes: &str) {
@@ -47,10 +47,10 @@ fn pg_hba_in_every_shape() {
         ("includes", format!("include_if_exists more.conf\n{admin}include_dir hba.d\n")),
         ("one line over several", format!("{admin}local all,\\\n  postgres all peer\n")),
     ];
-    host.sh("cd /etc/postgresql/17/main; mkdir hba.d; echo 'local all all peer' >hba.d/x.conf; chown -R postgres: hba.d");
+    host.sh("cd /etc/postgresql/$PG/main; mkdir hba.d; echo 'local all all peer' >hba.d/x.conf; chown -R postgres: hba.d");
     for (what, text) in &shapes {
         write(&host, HBA, text);
-        host.sh("systemctl reload postgresql@17-main; sleep 0.3");
+        host.sh("systemctl reload postgresql@$PG-main; sleep 0.3");
         let before = bytes(&host, HBA);
         let only = ["--only", "accounts,database"];
         host.install(&only).exits(0);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 pub const DOMAIN: &str = "auth.lab.example";
 
@@ -98,20 +99,29 @@ pub struct Host {
     pub name: String,
 }
 
+// `tests/run --sid`: the same tests on the next Debian.
+fn of_suite(base: &str) -> &str {
+    match (base, std::env::var("AUTHENTIK_INSTALL_SUITE").as_deref()) {
+        ("full", Ok("sid")) => "sid",
+        ("bare", Ok("sid")) => "sid-bare",
+        (other, _) => other,
+    }
+}
+
 impl Host {
     /// A fresh one: `full` has all that authentik is built on, `bare` is a minimal system.
     pub fn boot(base: &str) -> Self {
-        Host::up(&["--base", base])
+        Host::up(&["--base", of_suite(base)])
     }
 
     /// A fresh one with a public address, 198.51.100.5.
     pub fn with_network() -> Self {
-        Host::up(&["--network"])
+        Host::up(&["--base", of_suite("full"), "--network"])
     }
 
     /// A minimal system with a way to the archive of its distribution.
     pub fn bare_with_internet() -> Self {
-        Host::up(&["--base", "bare", "--internet"])
+        Host::up(&["--base", of_suite("bare"), "--internet"])
     }
 
     /// One with authentik installed; the first caller installs it, all others get a copy.
@@ -162,7 +172,8 @@ impl Host {
         lab(&all)
     }
 
-    /// Runs a line of shell inside, as root, and returns what it printed.
+    /// Runs a line of shell inside, as root, and returns what it printed. `$PG` is the major version of the
+    /// host's PostgreSQL.
     #[track_caller]
     pub fn sh(&self, line: &str) -> String {
         self.run(&["sh", "-c", line]).exits(0).out
@@ -226,6 +237,20 @@ impl Host {
         answer.exits(0).out.trim().to_owned()
     }
 
+    /// What the journal holds of these matches, once it is `all`: it is written a moment after it was told.
+    #[track_caller]
+    pub fn journal(&self, matches: &str, all: impl Fn(&str) -> bool) -> String {
+        let read = || self.sh(&format!("journalctl --no-pager -o cat {matches}"));
+        let until = Instant::now() + Duration::from_secs(10);
+        let mut log = read();
+        while !all(&log) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(200));
+            log = read();
+        }
+        assert!(all(&log), "the journal of {matches} holds\n{log}");
+        log
+    }
+
     /// A line of shell as the service user, with its manager within reach.
     pub fn as_service_user(&self, line: &str) -> Answer {
         self.as_user("authentik", line)
@@ -276,7 +301,7 @@ impl Host {
             if self.tool(&["plan", "--exit-code"]).code == 0 {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_secs(2));
+            std::thread::sleep(Duration::from_secs(2));
         }
         self.tool(&["plan", "--exit-code"]).exits(0);
     }

@@ -78,7 +78,7 @@ fn switching_modes_hands_everything_over() {
     host.wait_ready();
     assert_eq!(host.sh(tree).trim(), sub);
     assert_eq!(host.podman("exec authentik-server cat /data/media/d/f").out, "kept\n");
-    let hba = host.sh("grep -v '^#' /etc/postgresql/17/main/pg_hba.conf | grep -m1 .");
+    let hba = host.sh("grep -v '^#' /etc/postgresql/$PG/main/pg_hba.conf | grep -m1 .");
     assert_eq!(hba.trim(), "local authentik authentik scram-sha-256");
     assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
     host.tool(&["plan", "--exit-code"]).exits(0);

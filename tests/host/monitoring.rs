@@ -62,7 +62,7 @@ fn each_form_is_what_its_readers_take() {
     assert!(value("authentik_install_database_size_bytes").is_some(), "{scraped}");
 
     // A failure: 5 for scripts, 2 for Nagios, told with its next command, and JSON is still JSON.
-    host.sh("systemctl stop postgresql@17-main");
+    host.sh("systemctl stop postgresql@$PG-main");
     host.tool(&["verify"]).exits(5).says("FAIL").says("next: systemctl list-units");
     // What could not be laid out is not left out.
     host.tool(&["verify", "--only", "files"]).exits(5).says("unknown resources:files");

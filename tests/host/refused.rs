@@ -30,7 +30,7 @@ fn what_is_in_the_way_is_named_and_left_alone() {
     host.install(&[]).exits(3).says("systemctl reload caddy");
     back();
     // An error in pg_hba.conf.
-    let hba = "/etc/postgresql/17/main/pg_hba.conf";
+    let hba = "/etc/postgresql/$PG/main/pg_hba.conf";
     host.sh(&format!("cp -p {hba} {hba}.orig; echo 'local all all nonsense' >>{hba}"));
     host.install(&[]).exits(3).says("has an error in line");
     host.sh(&format!("mv {hba}.orig {hba}"));
@@ -58,7 +58,6 @@ fn what_is_in_the_way_is_named_and_left_alone() {
                     && !line.contains("pg_hba")
                     && !line.contains("./caddy")
                     && !line.contains("/caddy")
-                    && !line.contains("/postgresql/17/main")
             })
             .map(|line| format!("{line}\n"))
             .collect()

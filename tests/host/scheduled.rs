@@ -50,12 +50,11 @@ fn the_timer_tells_a_change_and_nothing_else() {
 
     // Well: it is in the journal and in the file, and nobody is told.
     assert_eq!(runs(&host), 0);
-    let journal = |more: &str| {
-        host.sh(&format!(
-            "journalctl --no-pager -o cat MESSAGE_ID=fd99aa465bc949adb4433dc2ee0398b7 {more}"
-        ))
+    let journal = |more: &str, lines: usize| {
+        let matches = format!("MESSAGE_ID=fd99aa465bc949adb4433dc2ee0398b7 {more}");
+        host.journal(&matches, |log| log.lines().count() == lines);
     };
-    assert_eq!(journal("AUTHENTIK_HEALTHY=true").lines().count(), 1);
+    journal("AUTHENTIK_HEALTHY=true", 1);
     host.sh("grep -qx 'authentik_install_healthy 1' /var/lib/metrics/authentik.prom");
     assert!(told(&host).is_empty());
 
@@ -64,7 +63,7 @@ fn the_timer_tells_a_change_and_nothing_else() {
     assert_ne!(runs(&host), 0);
     assert_ne!(runs(&host), 0);
     let field = format!("AUTHENTIK_HEALTHY=false AUTHENTIK_FAILED=file:{ENV}");
-    assert_eq!(journal(&field).lines().count(), 2);
+    journal(&field, 2);
     let list = told(&host);
     assert_eq!(list.len(), 1);
     let one = |list: &[serde_json::Value], key: &str| list.last().unwrap()[key].clone();
@@ -80,8 +79,9 @@ fn the_timer_tells_a_change_and_nothing_else() {
     // A web hook that is gone is a warning: the other one is told, and the state is what counts.
     host.sh(&format!("systemctl stop receiver; chmod 640 {ENV}"));
     assert_eq!(runs(&host), 0);
-    let log = host.sh("journalctl --no-pager -u authentik-verify -n 20");
-    assert!(log.contains("warning: posting to the URL in /etc/authentik/webhook"), "{log}");
+    host.journal("-u authentik-verify -n 20", |log| {
+        log.contains("warning: posting to the URL in /etc/authentik/webhook")
+    });
     let list = told(&host);
     assert_eq!((list.len(), one(&list, "healthy")), (2, true.into()));
     let posted = host.sh("cat /run/posted");
@@ -95,17 +95,15 @@ fn the_timer_tells_a_change_and_nothing_else() {
     ));
     assert_ne!(runs(&host), 0);
     assert_eq!(told(&host).len(), 2);
-    let log = host.sh("journalctl --no-pager -u authentik-verify -n 60");
-    assert!(
-        log.contains("root alone can change") && log.contains("others than root can read"),
-        "{log}"
-    );
+    host.journal("-u authentik-verify -n 60", |log| {
+        log.contains("root alone can change") && log.contains("others than root can read")
+    });
 
     // While somebody changes the installation it is not judged.
     host.sh(
         "exec 9>/run/authentik-install/lock; flock 9; systemctl reset-failed authentik-verify; systemctl start authentik-verify",
     );
-    host.sh("journalctl --no-pager -u authentik-verify -n 5 | grep -q 'another run is changing'");
+    host.journal("-u authentik-verify -n 5", |log| log.contains("another run is changing"));
     host.sh(&format!("chmod 640 {ENV}"));
     assert_eq!(runs(&host), 0);
 }

@@ -12,11 +12,12 @@ fn power_cut_reboot_and_restarts() {
     let uid = host.sh("id -u authentik").trim().to_owned();
     let after = host.sh(&format!("systemctl show -p After --value user@{uid}.service"));
     assert!(
-        after.contains("postgresql@17-main.service") && after.contains("network-online.target"),
+        after.contains(&format!("postgresql@{}-main.service", host.sh("echo $PG").trim()))
+            && after.contains("network-online.target"),
         "{after}"
     );
 
-    host.sh("systemctl restart postgresql@17-main.service");
+    host.sh("systemctl restart postgresql@$PG-main.service");
     host.wait_ready();
     // Both containers killed at once: the pod stays, systemd brings them back.
     host.podman("kill authentik-server authentik-worker").exits(0);
