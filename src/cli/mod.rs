@@ -13,7 +13,7 @@ pub use backup::{
 pub use care::{Admin, Ak, Doctor, Format, Link, Logs, Part, Password, ResetGroup, Status, Verify};
 pub use own::{Completions, KeyArgs, Man, Own, Shell, Update, VerifyDownload};
 pub use restore::{Commit, Restore, RestoreVerb};
-pub use settings::{ConfigArgs, PhaseArgs, SETTINGS_PATH, SettingsArgs};
+pub use settings::{ConfigArgs, SETTINGS_PATH, ScopeArgs, SettingsArgs};
 
 pub use uninstall::Uninstall;
 
@@ -130,13 +130,9 @@ pub struct Plan {
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArgs,
-    /// Which phases.
+    /// How far it goes.
     #[command(flatten)]
-    pub phases: PhaseArgs,
-    /// Let what is in the way become ours, where that is enough: an account, a role, files and folders of
-    /// these names. A file's old content is kept beside it as NAME.edited.
-    #[arg(long)]
-    pub adopt: bool,
+    pub scope: ScopeArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -154,16 +150,12 @@ pub struct Install {
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArgs,
-    /// Which phases.
+    /// How far it goes.
     #[command(flatten)]
-    pub phases: PhaseArgs,
+    pub scope: ScopeArgs,
     /// Install what `check` misses from the distribution's own archive, first.
     #[arg(long)]
     pub install_packages: bool,
-    /// Let what is in the way become ours, where that is enough: an account, a role, files and folders of
-    /// these names. A file's old content is kept beside it as NAME.edited.
-    #[arg(long)]
-    pub adopt: bool,
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
@@ -241,9 +233,10 @@ mod tests {
 
     #[test]
     fn phases_keep_their_order() {
-        let args = PhaseArgs { only: vec![Phase::Proxy, Phase::Accounts], skip: vec![] };
+        let args =
+            ScopeArgs { only: vec![Phase::Proxy, Phase::Accounts], skip: vec![], adopt: false };
         assert_eq!(args.chosen(), [Phase::Accounts, Phase::Proxy]);
-        let args = PhaseArgs { only: vec![], skip: vec![Phase::Proxy] };
+        let args = ScopeArgs { only: vec![], skip: vec![Phase::Proxy], adopt: false };
         assert_eq!(args.chosen().len(), 5);
     }
 }

@@ -119,18 +119,22 @@ fn set(pairs: &[String]) -> Result<Input> {
     Input::from_toml(&lines, std::path::Path::new("--set"))
 }
 
-/// A choice of phases.
+/// How far a run goes: which phases, and whether over what others made.
 #[derive(Debug, Args)]
-pub struct PhaseArgs {
+pub struct ScopeArgs {
     /// Only these phases.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PHASES")]
     pub only: Vec<Phase>,
     /// All but these phases.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PHASES", conflicts_with = "only")]
     pub skip: Vec<Phase>,
+    /// Let what is in the way become ours, where that is enough: an account, a role, a database with all
+    /// that is in it, files and folders of these names. A file's old content is kept as NAME.edited.
+    #[arg(long)]
+    pub adopt: bool,
 }
 
-impl PhaseArgs {
+impl ScopeArgs {
     /// The chosen phases, in their own order.
     pub fn chosen(&self) -> Vec<Phase> {
         Phase::ALL

@@ -23,8 +23,8 @@ use std::io::{BufRead, IsTerminal, Write};
 /// If anything is wrong before (nothing was touched) or at the first change that cannot be made.
 pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     let mut settings = verbs::resolved(&world.host, &args.settings)?;
-    settings.adopt = args.adopt;
-    let phases = args.phases.chosen();
+    settings.adopt = args.scope.adopt;
+    let phases = args.scope.chosen();
     let asks = !args.yes && !args.dry_run;
     if asks {
         refuse_without_terminal()?;

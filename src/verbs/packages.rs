@@ -1,12 +1,12 @@
 //! `install --install-packages`: what the checks miss comes from the distribution's own archive.
 
-use crate::checks::{self, Report, Subject};
+use crate::checks::{self, Report, Row, Subject};
 use crate::data::distro::{self, Distro, Need};
 use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
 use crate::host::Writer;
 use crate::settings::Settings;
-use crate::verbs::World;
+use crate::verbs::{World, plan};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -106,17 +106,11 @@ fn needs(report: &Report, settings: &Settings) -> Vec<Need> {
 // Nothing is installed on a host that cannot become one of ours, whatever is installed. What else is told
 // of a bare host comes from what is missing.
 fn refuse_lacking(report: &Report, settings: &Settings) -> Result<()> {
-    let first = |id: &str| match id {
+    let counts = |id: &str| match id {
         "caddy" => settings.proxy.enabled,
         "systemd" | "root" | "cgroup" | "kernel" | "memory" | "disk" => true,
         _ => matches!(id, "podman" | "postgresql" | "valkey"),
     };
-    let mut bad = report.checks.iter().filter(|row| row.blocks && row.needs.is_empty());
-    let Some(row) = bad.find(|row| first(row.id)) else { return Ok(()) };
-    Err(Failure::new("checking", "this host", format!("{}: {}", row.id, row.found))
-        .next(format!(
-            "{}\nNothing was touched.",
-            row.cure.as_deref().unwrap_or("authentik-install check")
-        ))
-        .exit(Exit::Unfit))
+    let lacking = |row: &&Row| row.blocks && row.needs.is_empty() && counts(row.id);
+    plan::refuse_rows(report.checks.iter().filter(lacking))
 }

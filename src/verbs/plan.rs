@@ -1,7 +1,7 @@
 //! `plan`: what would `install` do?
 
 use crate::blueprint::Phase;
-use crate::checks::{self, Report, Subject};
+use crate::checks::{self, Report, Row, Subject};
 use crate::cli;
 use crate::engine::ledger::Ledger;
 use crate::engine::plan::Plan;
@@ -17,8 +17,8 @@ use crate::verbs::{self, World};
 /// If the settings are wrong, the host is not fit, or something foreign is in the way.
 pub fn run(world: &World<'_>, args: &cli::Plan) -> Result<Exit> {
     let mut settings = verbs::resolved(&world.host, &args.settings)?;
-    settings.adopt = args.adopt;
-    let plan = make(world, &settings, &args.phases.chosen())?;
+    settings.adopt = args.scope.adopt;
+    let plan = make(world, &settings, &args.scope.chosen())?;
     let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
     world.output.result(&text);
     plan.refuse_foreign()?;
@@ -67,10 +67,18 @@ fn refuse_unfit(report: &Report, settings: &Settings, phases: &[Phase]) -> Resul
     let proxy = phases.contains(&Phase::Proxy) && settings.proxy.enabled;
     let left_out =
         |id: &str| !proxy && matches!(id, "caddy" | "caddy-config" | "port-http" | "port-https");
-    let bad: Vec<_> = report.checks.iter().filter(|row| row.blocks && !left_out(row.id)).collect();
+    refuse_rows(report.checks.iter().filter(|row| row.blocks && !left_out(row.id)))
+}
+
+/// Refuses a host with all that these checks found, and the cure of the first.
+///
+/// # Errors
+/// With [`Exit::Unfit`], unless there is none.
+pub(super) fn refuse_rows<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<()> {
+    let bad: Vec<&Row> = rows.collect();
     let Some(first) = bad.first() else { return Ok(()) };
     let found: Vec<String> = bad.iter().map(|row| format!("{}: {}", row.id, row.found)).collect();
-    let next = first.cure.clone().unwrap_or_else(|| "authentik-install check".into());
+    let next = first.cure.as_deref().unwrap_or("authentik-install check");
     Err(Failure::new("checking", "this host", found.join("\n  "))
         .next(format!("{next}\nNothing was touched. All checks: authentik-install check"))
         .exit(Exit::Unfit))

@@ -6,14 +6,16 @@ use crate::lab::{Host, INSTALL};
 #[test]
 fn runs_wait_for_nobody_and_end_when_told() {
     let host = Host::boot("full");
-    let start = |verb: &str, log: &str| {
-        // A test run under nohup(1) hands that on.
-        host.sh(&format!("setsid env --default-signal=HUP /var/lib/lab/authentik-install {verb} >/run/{log} 2>&1 & echo $!"))
+    let start = |verb: &str, unit: &str| {
+        host.sh(&format!("systemd-run -q --unit {unit} -p StandardOutput=file:/run/{unit} -p StandardError=inherit /var/lib/lab/authentik-install {verb}; systemctl show -p MainPID --value {unit}"))
             .trim()
             .to_owned()
     };
-    let ended = |log: &str| {
-        host.sh(&format!("for i in $(seq 600); do pgrep -x authentik-insta >/dev/null || break; sleep 0.2; done; cat /run/{log}"))
+    let ended = |unit: &str| {
+        host.sh(&format!(
+            "for i in $(seq 600); do systemctl is-active -q {unit} || break; sleep 0.2; done; \
+             cat /run/{unit}; echo; systemctl show -p ExecMainStatus --value {unit}"
+        ))
     };
     let install = INSTALL.join(" ");
 
@@ -32,20 +34,21 @@ fn runs_wait_for_nobody_and_end_when_told() {
     // Ctrl-C lets what is being done come to its end; the next run goes on from there.
     host.sh(&format!("kill -INT {holder}"));
     let told = ended("first");
-    assert!(told.contains("interrupted") || told.contains("stopped"), "{told}");
+    assert!(told.contains("stopping on SIGINT") && told.ends_with("\n130\n"), "{told}");
 
     // Twice, with a closed terminal, and as a service manager does it.
-    for (signals, log, says) in [
-        ("-INT -INT", "twice", ""),
-        ("-HUP", "closed", "stopping on SIGHUP"),
-        ("-TERM", "term", "stopping on SIGTERM"),
+    for (signals, unit, says, code) in [
+        ("-INT -INT", "twice", "", 130),
+        ("-HUP", "closed", "stopping on SIGHUP", 129),
+        ("-TERM", "term", "stopping on SIGTERM", 143),
     ] {
-        start(&install, log);
+        start(&install, unit);
         for signal in signals.split(' ') {
-            host.sh(&format!("sleep 2; pkill {signal} -x authentik-insta || true"));
+            host.sh(&format!("sleep 1; pkill {signal} -x authentik-insta || true"));
         }
-        let told = ended(log);
-        assert!(told.contains(says), "{signals}: {told}");
+        let told = ended(unit);
+        let so = told.contains(says) && told.ends_with(&format!("\n{code}\n"));
+        assert!(so, "{signals}: {told}");
         host.sh("! pgrep -x authentik-insta");
     }
     // Nobody reads what is told.
