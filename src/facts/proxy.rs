@@ -42,6 +42,11 @@ fn place(caddyfile: &str, path: &Path) -> (PathBuf, Option<String>) {
 
 // A folder that the Caddyfile imports whole, at the top level, into which a file of ours fits.
 fn imported_folder(text: &str, dir: &Path) -> Option<PathBuf> {
+    // In a heredoc, or in quotes over several lines, an import is none.
+    let open_quotes = |line: &str| line.matches('"').count() % 2 == 1;
+    if text.contains("<<") || text.contains('`') || text.lines().any(open_quotes) {
+        return None;
+    }
     let mut depth = 0_i32;
     for line in text.lines() {
         let words: Vec<&str> = line.split('#').next()?.split_whitespace().collect();
@@ -96,6 +101,8 @@ mod tests {
         assert_eq!(site(":80 {\n\timport /etc/caddy/snippets/*\n}\n"), own());
         assert_eq!(site("import common\n"), own());
         assert_eq!(site("import */x/*\n"), own());
+        assert_eq!(site(":80 {\n respond <<A\n }\n import d/*\n A 200\n}\n"), own());
+        assert_eq!(site(":80 {\n respond \"\n}\nimport d/*\n\"\n}\n"), own());
         let ours =
             block::insert("", &["import /etc/caddy/authentik.d/*.caddyfile"], block::Place::Last);
         assert_eq!(

@@ -8,9 +8,10 @@ use crate::host::run::{Cmd, find};
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A running Caddy.
@@ -24,6 +25,8 @@ pub struct Caddy {
 
 /// Its systemd unit.
 pub const UNIT: &str = "caddy.service";
+// More files than any Caddyfile imports.
+const MOST_FILES: usize = 256;
 
 impl Reader {
     /// The version of the `caddy` program; `None` if it is not installed.
@@ -100,11 +103,22 @@ impl Reader {
         Ok(cmd)
     }
 
-    // Those that the Caddyfile names, as Caddy has them. It could write others into its own memory, such
-    // as those that the loader of a program obeys: no name is taken from there.
+    // Those that the Caddyfile and what it imports name, as Caddy has them. It could write others into its
+    // own memory, such as those that the loader of a program obeys: no name is taken from there.
     fn caddy_variables(&self, caddy: &Caddy) -> Result<Vec<(String, String)>> {
-        let Some(file) = self.read(&caddy.caddyfile)? else { return Ok(Vec::new()) };
-        let names = variables(&file.text()?);
+        let mut names = Vec::new();
+        let (mut seen, mut next) = (BTreeSet::new(), vec![caddy.caddyfile.clone()]);
+        while let Some(path) = next.pop() {
+            if seen.len() >= MOST_FILES || !seen.insert(path.clone()) {
+                continue;
+            }
+            // What cannot be read here is told by Caddy, which reads it itself.
+            let Ok(Some(file)) = self.read(&path) else { continue };
+            let Ok(text) = file.text() else { continue };
+            names.extend(variables(&text));
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            next.extend(imports(&text).flat_map(|pattern| self.matches(&folder.join(pattern))));
+        }
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -115,6 +129,21 @@ impl Reader {
         let pairs = known.split('\0').filter_map(|pair| pair.split_once('='));
         let named = pairs.filter(|(name, _)| names.iter().any(|wanted| wanted == name));
         Ok(named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    // The files that a pattern with a star in its last part means.
+    fn matches(&self, pattern: &Path) -> Vec<PathBuf> {
+        let (folder, name) = (pattern.parent(), pattern.file_name().and_then(|name| name.to_str()));
+        let (Some(folder), Some((head, tail))) =
+            (folder, name.and_then(|name| name.split_once('*')))
+        else {
+            return vec![pattern.to_owned()];
+        };
+        let long = head.len() + tail.len();
+        let fits =
+            |name: &String| name.len() >= long && name.starts_with(head) && name.ends_with(tail);
+        let names = self.names_in(folder).unwrap_or_default().into_iter().filter(fits);
+        names.map(|name| folder.join(name)).collect()
     }
 
     /// The configuration that Caddy runs, from its admin endpoint.
@@ -161,6 +190,14 @@ impl Writer<'_> {
     pub fn caddy_reload(&self) -> Result<()> {
         self.unit_job(Manager::System, "reload", &[UNIT], Duration::from_secs(60))
     }
+}
+
+// What a Caddyfile imports: files, or snippets of its own, which are no files.
+fn imports(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|first| *first == "import").and(words.next())
+    })
 }
 
 // Names of the variables that a Caddyfile takes values from: {$NAME} or {$NAME:default}.

@@ -91,10 +91,11 @@ fn a_caddyfile_in_every_shape() {
     let file = "/etc/caddy/Caddyfile";
     let site = |on: &str| host.tool(&["install", "--yes", "--set", &format!("proxy.enabled={on}")]);
     site("false").exits(0);
-    host.sh("mkdir -p /etc/caddy/conf.d /etc/systemd/system/caddy.service.d; printf '[Service]\\nEnvironment=THEIRS=env.example\\n' >/etc/systemd/system/caddy.service.d/x.conf; systemctl daemon-reload; systemctl restart caddy");
+    host.sh("mkdir -p /etc/caddy/conf.d /etc/caddy/more /etc/systemd/system/caddy.service.d; printf '[Service]\\nEnvironment=THEIRS=env.example\\nEnvironmentFile=/etc/caddy/env\\n' >/etc/systemd/system/caddy.service.d/x.conf; systemctl daemon-reload
+        echo MORE=more.example >/etc/caddy/env; printf '{$MORE} {\\n\\ttls internal\\n}\\n' >/etc/caddy/more/x.caddy; systemctl restart caddy");
     let theirs = "theirs.example {\n\ttls internal\n\trespond hi\n}\n";
     let global = "{\n\temail theirs@example.com\n\tskip_install_trust\n}\n";
-    let shapes = [
+    let mut shapes = vec![
         ("comments alone", "# sites\n# follow".to_owned()),
         (
             "global options and snippets",
@@ -107,11 +108,17 @@ fn a_caddyfile_in_every_shape() {
         ("a wildcard", format!("{global}*.lab.example {{\n\ttls internal\n\trespond wild\n}}\n")),
         ("variables", "{$THEIRS} {\n\ttls internal\n\trespond {$MORE:default}\n}\n".to_owned()),
         ("imports at the top", format!("{global}import conf.d/*\n{theirs}")),
+        ("variables of a file in an imported file", "import more/*.caddy\n".to_owned()),
         (
             "an import inside a site",
             "theirs.example {\n\ttls internal\n\timport conf.d/none*\n}\n".to_owned(),
         ),
     ];
+    // Caddy has them since 2.7.
+    if !host.sh("caddy version").trim_start_matches('v').starts_with("2.6.") {
+        let text = "theirs.example {\n\ttls internal\n\trespond <<TEXT\n\t\t}\n\t\timport conf.d/*\n\t\t{\n\t\tTEXT 200\n}\n";
+        shapes.push(("a heredoc with braces and an import", text.to_owned()));
+    }
     for (what, text) in &shapes {
         write(&host, file, text);
         host.sh("systemctl reload caddy");
@@ -124,7 +131,7 @@ fn a_caddyfile_in_every_shape() {
         host.tool(&["install", "--yes"]).exits(0).says("nothing had to be changed");
         site("false").exits(0);
         assert_eq!(before, bytes(&host, file), "{what}");
-        host.sh("test -z \"$(ls -A /etc/caddy/conf.d)\"; ! test -e /etc/caddy/authentik.d");
+        host.sh("test \"$(ls -A /etc/caddy/conf.d /etc/caddy/more | tr '\\n' ' ')\" = '/etc/caddy/conf.d:  /etc/caddy/more: x.caddy '; ! test -e /etc/caddy/authentik.d");
     }
     write(&host, file, &format!("{global}import conf.d/*\n"));
     host.sh("systemctl reload caddy");
