@@ -2,7 +2,7 @@
 //! of it with `tests/run --full`; without, what is refused.
 
 use crate::lab::{Host, assert_same};
-use crate::sweeps::is_full;
+use crate::sweeps::{is_full, wanted};
 
 enum Then {
     /// The next run makes it right again, and says so.
@@ -223,4 +223,20 @@ fn a_full_disk_is_told_and_gone_on_from() {
     }
     host.install(&[]).exits(0);
     host.comes_to_rest();
+}
+
+#[test]
+fn a_cluster_made_under_lang_c_is_no_hindrance() {
+    if !wanted("a cluster made under LANG=C") {
+        return;
+    }
+    let host = Host::boot("full");
+    host.sh("pg_dropcluster --stop $PG main; pg_createcluster --locale=C --encoding=SQL_ASCII $PG main --start >/dev/null");
+    host.install(&[]).exits(0);
+    let encoding =
+        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'authentik'";
+    assert_eq!(host.sql(encoding), "UTF8");
+    host.comes_to_rest();
+    host.tool(&["backup"]).exits(0);
+    host.tool(&["backup", "verify", "latest", "--deep"]).exits(0);
 }

@@ -1,6 +1,7 @@
 //! Every release line, with Valkey where it uses one, in both user namespace modes.
 
 use crate::lab::{Host, image};
+use crate::sweeps::wanted;
 
 impl Host {
     /// `install` of another version, from its own archive.
@@ -157,6 +158,25 @@ fn a_socket_and_a_password_that_are_there_are_used() {
     assert_eq!(host.valkey("-s /run/valkey/own.sock -n 7 dbsize"), "3");
     host.sh("rm /var/lib/lab/pw");
     host.tool(&["install", "--yes"]).exits(0).says("nothing had to be changed");
+}
+
+#[test]
+fn a_valkey_without_a_port_is_used_by_its_socket() {
+    if !wanted("a Valkey without a port") {
+        return;
+    }
+    let host = Host::boot("full");
+    let theirs = "/run/valkey/own.sock";
+    host.sh(&format!("printf 'port 0\nunixsocket {theirs}\nunixsocketperm 700\n' >>/etc/valkey/valkey.conf; systemctl restart valkey-server; valkey-cli -s {theirs} set theirs 1"));
+    let conf = host.sh("sha256sum /etc/valkey/valkey.conf");
+    host.install_version("2025.8.6", &[]).exits(0);
+    assert_eq!(host.ready(), "200");
+    let state = format!("stat -c %a {theirs}; valkey-cli -s {theirs} get theirs");
+    assert_eq!(host.sh(&state), "770\n1\n");
+    host.tool(&["install", "--yes"]).exits(0).says("nothing had to be changed");
+    host.tool(&["uninstall", "--yes"]).exits(0);
+    assert_eq!(host.sh(&state), "700\n1\n");
+    assert_eq!(host.sh("sha256sum /etc/valkey/valkey.conf"), conf);
 }
 
 #[test]
