@@ -108,7 +108,7 @@ pub fn prove(
 /// # Errors
 /// If the server says no.
 pub fn sweep(host: &Writer<'_>, server: &Server) -> Result<()> {
-    host.sql(server, "postgres", &format!("DROP DATABASE IF EXISTS {SCRATCH}"))
+    host.sql(server, "postgres", &format!("DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)"))
 }
 
 struct Trial<'t> {
