@@ -87,10 +87,11 @@ pub fn prove(
     if let (Ok(manifest), true) = (&backup.manifest, findings.is_empty()) {
         let chosen = Chosen { backup, manifest, identities };
         let trial = Trial { host, server, role, chosen };
-        told.emit(&Event::note(format!("restoring {} into a scratch database", backup.id)));
-        trial.note(trial.database(), &mut findings)?;
-        told.emit(&Event::note(format!("restoring {} into a scratch folder", backup.id)));
-        trial.note(trial.files(), &mut findings)?;
+        let places = "a scratch database and a scratch folder";
+        told.emit(&Event::note(format!("restoring {} into {places}", backup.id)));
+        let (files, database) = super::both(|| trial.files(), || trial.database());
+        trial.note(database, &mut findings)?;
+        trial.note(files, &mut findings)?;
     }
     let proof = Proof {
         format: 1,

@@ -101,9 +101,14 @@ fn sweep(host: &Writer<'_>, dir: &Path) -> Result<()> {
 /// What one of the two threads made: the dump, and what is small.
 struct Dumped {
     dump: Part,
-    /// Of each table in it.
-    rows: BTreeMap<String, u64>,
     config: (Part, Packed),
+}
+
+/// What the other one made.
+struct Files {
+    data: (Part, Packed),
+    /// How many each table of the dump has.
+    rows: BTreeMap<String, u64>,
 }
 
 /// How much has gone through, told now and then.
@@ -152,8 +157,9 @@ impl Job<'_> {
         let (mut postgresql, newest) = source::database(host, &session)?;
         self.room(&postgresql, &[&data, &config])?;
         let total = postgresql.bytes / 2 + data.iter().map(Listed::bytes).sum::<u64>();
-        let (dumped, (files, packed)) = self.dump_and_pack(&session, (&config, &data), total)?;
-        let Dumped { dump, rows, config: (settings_part, configured) } = dumped;
+        let (dumped, packed) = self.dump_and_pack(&session, (&config, &data), total)?;
+        let Dumped { dump, config: (settings_part, configured) } = dumped;
+        let Files { data: (files, packed), rows } = packed;
         postgresql.rows = rows;
         drop(session);
         let mut files_all = packed.rows;
@@ -204,13 +210,13 @@ impl Job<'_> {
         session: &Session,
         (config, data): (&[Listed], &[Listed]),
         total: u64,
-    ) -> Result<(Dumped, (Part, Packed))> {
+    ) -> Result<(Dumped, Files)> {
         let (begun, begins) = mpsc::channel();
         std::thread::scope(|scope| {
             let packed = scope.spawn(move || {
                 // Nothing comes if there is no dump; then there is nothing to pack for.
                 let packed = match begins.recv() {
-                    Ok(()) => self.packed("data.tar", data, &mut |bytes| self.moved(bytes, total)),
+                    Ok(()) => self.files(session, data, total),
                     Err(_) => Err(Failure::new("packing", "the files", STOPPED)),
                 };
                 self.meter.stopped.fetch_or(packed.is_err(), Ordering::Relaxed);
@@ -228,12 +234,10 @@ impl Job<'_> {
             });
             // Whoever waits for a moment that never came is to know.
             drop(begun);
-            // Counted now, when no lock was in the dump's way, and while the files are read.
             let dumped = dumped.and_then(|sink| {
                 let dump = self.end(sink)?;
-                let rows = self.host.ask_still(session, source::ROWS)?;
                 let tick = &mut |bytes| self.moved(bytes, total);
-                Ok(Dumped { dump, rows, config: self.packed("config.tar", config, tick)? })
+                Ok(Dumped { dump, config: self.packed("config.tar", config, tick)? })
             });
             self.meter.stopped.fetch_or(dumped.is_err(), Ordering::Relaxed);
             let packed = packed.join().unwrap_or_else(|_| {
@@ -246,6 +250,18 @@ impl Job<'_> {
                 (Err(failure), _) | (_, Err(failure)) => Err(failure),
             }
         })
+    }
+
+    // Rows are counted meanwhile: once the dump has begun, no lock was in its way.
+    fn files(&self, session: &Session, data: &[Listed], total: u64) -> Result<Files> {
+        let count = || {
+            let rows = self.host.ask_still(session, source::ROWS);
+            self.meter.stopped.fetch_or(rows.is_err(), Ordering::Relaxed);
+            rows
+        };
+        let tick = &mut |bytes| self.moved(bytes, total);
+        let (rows, data) = super::both(count, || self.packed("data.tar", data, tick));
+        Ok(Files { rows: rows?, data: data? })
     }
 
     // Called for every piece that goes through, from both threads.

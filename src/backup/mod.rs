@@ -18,7 +18,20 @@ pub mod source;
 pub mod swap;
 mod unpack;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, Result};
+
+/// Does both at once, and waits for both: there is a core for each.
+fn both<A: Send, B>(
+    one: impl FnOnce() -> Result<A> + Send,
+    other: impl FnOnce() -> Result<B>,
+) -> (Result<A>, Result<B>) {
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        let early = |_| Err(Failure::new("doing", "two things at once", "a thread ended early"));
+        (one.join().unwrap_or_else(early), other)
+    })
+}
 
 fn damaged(what: &str, why: impl Into<String>) -> Failure {
     Failure::new("reading the backup's", what, why.into())

@@ -215,19 +215,23 @@ impl Chosen<'_> {
         told: &dyn Told,
     ) -> Result<Journal> {
         journal.begin(host, server)?;
-        let laid: Result<()> = (|| {
-            if let Some(databases) = &journal.databases {
-                told.emit(&Event::note(format!("restoring the database as {}", databases.new)));
-                self.database(host, (settings, server), &databases.new)?;
-            }
+        let Journal { databases, folders, .. } = &mut journal;
+        let files = || {
             told.emit(&Event::note("restoring the files beside those that are there"));
             for start in ["data.tar", "config.tar"] {
-                let warnings = self.archive(host, start, &mut journal.folders, maps)?;
+                let warnings = self.archive(host, start, folders, maps)?;
                 warnings.into_iter().for_each(|warning| told.emit(&Event::warning(warning)));
             }
             Ok(())
-        })();
-        match laid {
+        };
+        let (files, database) = super::both(files, || match databases {
+            None => Ok(()),
+            Some(Databases { new, .. }) => {
+                told.emit(&Event::note(format!("restoring the database as {new}")));
+                self.database(host, (settings, server), new)
+            }
+        });
+        match database.and(files) {
             Ok(()) => Ok(journal),
             Err(failure) => Err(failure.tidied(Journal::sweep(&host.undisturbed(), server))),
         }
