@@ -38,6 +38,7 @@ fn facts() -> Facts {
         }),
         container_before: None,
         program: "/usr/local/bin/authentik-install".into(),
+        selinux: false,
         installed: None,
         cache: Fact::Absent,
         image: Some(Image {
@@ -100,6 +101,16 @@ fn units_without_a_password() {
          [email]\nhost = \"mail.example.com\"\n[env]\nAUTHENTIK_LOG_LEVEL = \"debug\"",
     );
     insta::assert_snapshot!(texts(Phase::Containers, &settings));
+}
+
+#[test]
+fn no_label_where_selinux_enforces() {
+    let settings = settings("domain = \"auth.example.com\"");
+    let says = |selinux| {
+        let units = texts_of(Phase::Containers, &settings, &Facts { selinux, ..facts() });
+        units.matches("SecurityLabelDisable=true").count()
+    };
+    assert_eq!((says(true), says(false)), (2, 0));
 }
 
 #[test]

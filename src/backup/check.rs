@@ -6,8 +6,8 @@ use super::manifest::{self, Part, Sum};
 use super::part::{Hashing, copy};
 use super::shelf::{self, Proof, Shelved};
 use super::unpack::Nests;
-use super::{guide, source};
-use crate::error::{Failure, Result};
+use super::{Halves, guide, source};
+use crate::error::{Cause, Exit, Failure, Result};
 use crate::event::{Event, Sink as Told};
 use crate::host::postgres::Server;
 use crate::host::store::open_trusted;
@@ -86,22 +86,35 @@ pub fn prove(
     let mut findings = sums(host, backup);
     if let (Ok(manifest), true) = (&backup.manifest, findings.is_empty()) {
         let chosen = Chosen { backup, manifest, identities };
-        let trial = Trial { host, server, role, chosen };
+        let trial = Trial { halves: Halves::new(host), host, server, role, chosen };
         let places = "a scratch database and a scratch folder";
         told.emit(&Event::note(format!("restoring {} into {places}", backup.id)));
-        let (files, database) = super::both(|| trial.files(), || trial.database());
-        trial.note(database, &mut findings)?;
-        trial.note(files, &mut findings)?;
+        let (files, database) = trial
+            .halves
+            .both(|| trial.finding(trial.files()), || trial.finding(trial.database()))?;
+        findings.extend(database.into_iter().chain(files));
     }
-    let proof = Proof {
+    let proof = proof(findings);
+    shelf::note(host, &backup.path, &proof)?;
+    Ok(proof)
+}
+
+/// Writes down that the sums of a backup differ: from then on it is none of the good ones.
+///
+/// # Errors
+/// If the folder takes no file.
+pub fn note_damage(host: &Writer<'_>, backup: &Shelved, findings: &[String]) -> Result<()> {
+    shelf::note(host, &backup.path, &proof(findings.to_vec()))
+}
+
+fn proof(findings: Vec<String>) -> Proof {
+    Proof {
         format: 1,
         time: Timestamp::now(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         proven: findings.is_empty(),
         findings,
-    };
-    shelf::note(host, &backup.path, &proof)?;
-    Ok(proof)
+    }
 }
 
 /// Drops the scratch database, if there is one.
@@ -109,10 +122,26 @@ pub fn prove(
 /// # Errors
 /// If the server says no.
 pub fn sweep(host: &Writer<'_>, server: &Server) -> Result<()> {
-    host.sql(server, "postgres", &format!("DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)"))
+    host.sql_at_length(
+        server,
+        "postgres",
+        &format!("DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE)"),
+    )
+}
+
+// pg_restore does not take the dump; what the server lacks says nothing of it.
+fn is_refusal(failure: &Failure) -> bool {
+    let lacks = ["No space left", "connect", "terminated", "out of memory"];
+    match failure.cause() {
+        Cause::Program { program, tail, .. } => {
+            program.ends_with("pg_restore") && !lacks.iter().any(|word| tail.contains(word))
+        }
+        _ => false,
+    }
 }
 
 struct Trial<'t> {
+    halves: Halves<'t>,
     host: &'t Writer<'t>,
     server: &'t Server,
     role: &'t str,
@@ -121,24 +150,23 @@ struct Trial<'t> {
 
 impl Trial<'_> {
     // A damaged backup is a finding; that it could not be tried is not.
-    fn note(&self, ended: Result<Vec<String>>, findings: &mut Vec<String>) -> Result<()> {
-        use crate::error::Exit;
+    fn finding(&self, ended: Result<Vec<String>>) -> Result<Vec<String>> {
         match ended {
-            Ok(found) => findings.extend(found),
-            Err(failure) if failure.exit_code() == Exit::Damaged => {
-                findings.push(failure.summary())
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) if failure.exit_code() == Exit::Damaged => Ok(vec![failure.summary()]),
+            ended => ended,
         }
-        Ok(())
     }
 
     fn database(&self) -> Result<Vec<String>> {
         // What a killed run left.
         sweep(self.host, self.server)?;
-        let filled = self.chosen.fill(self.host, self.server, (SCRATCH, self.role));
-        let compared = filled.and_then(|()| self.compare());
-        let dropped = sweep(self.host, self.server);
+        let to = (SCRATCH, self.role);
+        let compared = match self.chosen.fill(self.host, self.server, to, &self.halves) {
+            Ok(()) => self.compare(),
+            Err(failure) if is_refusal(&failure) => Ok(vec![failure.summary()]),
+            Err(failure) => Err(failure),
+        };
+        let dropped = sweep(&self.host.undisturbed(), self.server);
         compared.and_then(|found| dropped.map(|()| found))
     }
 
@@ -187,7 +215,7 @@ impl Trial<'_> {
             for name in known.filter(|name| source::trees(start).contains(name)) {
                 nests.insert(name.to_owned(), self.host.nest(&folder.join(name))?);
             }
-            self.chosen.unpack(start, &nests, None)?;
+            self.chosen.unpack(start, &nests, None, &self.halves)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A backup that is read: its archives opened, and what they hold compared with what the manifest
 //! says, wherever it goes.
 
+use super::Halves;
 use super::manifest::{Manifest, Part};
 use super::owner::Maps;
 use super::part::{Source, copy};
@@ -61,18 +62,21 @@ impl Chosen<'_> {
         host: &Writer<'_>,
         server: &Server,
         (database, role): (&str, &str),
+        halves: &Halves<'_>,
     ) -> Result<()> {
         let create = format!(
             "CREATE DATABASE {database} OWNER {role} TEMPLATE template0 ENCODING 'UTF8' {}",
             locale_clause(server.major())
         );
-        host.sql(server, "postgres", &create)?;
+        host.sql_at_length(server, "postgres", &create)?;
         // The role owns none of them, and so may not say anything about them.
         let silent = self.extensions(host, server, database)?;
         let (mut source, part) = self.open("db.dump")?;
         host.load_dump(server, (database, role, silent), move |mut pipe| {
-            copy(&mut source, &mut pipe, |_| Ok(())).map_err(|error| match error.kind() {
+            let copied = copy(&mut source, &mut pipe, |_| halves.go_on());
+            copied.map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => Failure::new("restoring", "the dump", error),
+                _ if halves.go_on().is_err() => Failure::new("restoring", "the dump", error),
                 _ => super::damaged("db.dump", error.to_string()),
             })?;
             source.end_as(part)
@@ -85,10 +89,11 @@ impl Chosen<'_> {
         start: &str,
         nests: &Nests,
         maps: Option<&Maps>,
+        halves: &Halves<'_>,
     ) -> Result<Vec<String>> {
         let (mut source, part) = self.open(start)?;
         let trees = source::trees(start);
-        let warnings = unpack(&mut source, (self.manifest, trees), nests, maps)?;
+        let warnings = unpack(&mut source, (self.manifest, trees), nests, maps, halves)?;
         source.end_as(part).map(|()| warnings)
     }
 }

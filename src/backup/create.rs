@@ -1,5 +1,6 @@
 //! One backup: listed, dumped, packed, written down, and moved into place.
 
+use super::Halves;
 use super::manifest::{self, Manifest, Part, TreeRow};
 use super::pack::{Listed, Packed, pack};
 use super::part::{Sink, copy};
@@ -20,14 +21,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
 /// What the backup is called that a restore makes of what was there before it.
 pub const SAFETY: &str = "before-restore";
-/// Said by the half that has to end because the other one failed.
-const STOPPED: &str = "the other half failed";
 /// Bytes between two words about them.
 const TOLD: u64 = 4 << 20;
 
@@ -59,12 +58,12 @@ pub fn create(
     let time = Timestamp::now();
     Journal::refuse_half_way(host)?;
     let installation = Installation::look(host, settings)?;
-    sweep(host, &options.dir)?;
+    sweep(host, &options.dir, told)?;
     let id = format!("{}-{:06x}", time.strftime("%Y%m%dT%H%M%SZ"), rand::random::<u32>() >> 8);
     let partial = shelf::partial(host, &options.dir, &id);
-    let meter = Meter::default();
-    let job =
-        Job { meter, host, settings, options, told, installation: &installation, dir: &partial };
+    let (halves, meter) = (Halves::new(host), Meter::default());
+    let (installation, dir) = (&installation, partial.as_path());
+    let job = Job { halves, meter, host, settings, options, told, installation, dir };
     let made = job.quietly(|| {
         host.create_private_dir(&partial)?;
         let mut manifest = job.parts(&id, time)?;
@@ -89,13 +88,19 @@ pub fn create(
 ///
 /// # Errors
 /// If the folder is missing, or others than root can change it.
-fn sweep(host: &Writer<'_>, dir: &Path) -> Result<()> {
+fn sweep(host: &Writer<'_>, dir: &Path, told: &dyn Told) -> Result<()> {
     if host.stat(dir)?.is_none() {
         return Err(Failure::new("backing up into", dir.display(), "there is no such folder")
             .next(format!("install -d -m 0700 {}", dir.display()))
             .exit(Exit::Unfit));
     }
-    shelf::partials(host, dir)?.iter().try_for_each(|partial| host.remove_tree(partial))
+    // One that stays is no reason for having no backup.
+    for failure in
+        shelf::partials(host, dir)?.iter().filter_map(|path| host.remove_tree(path).err())
+    {
+        told.emit(&Event::warning(failure.to_string()));
+    }
+    Ok(())
 }
 
 /// What one of the two threads made: the dump, and what is small.
@@ -107,8 +112,8 @@ struct Dumped {
 /// What the other one made.
 struct Files {
     data: (Part, Packed),
-    /// How many each table of the dump has.
-    rows: BTreeMap<String, u64>,
+    /// How many each table of the dump has, if they could be counted meanwhile.
+    rows: Option<BTreeMap<String, u64>>,
 }
 
 /// How much has gone through, told now and then.
@@ -116,10 +121,10 @@ struct Files {
 struct Meter {
     done: AtomicU64,
     told: AtomicU64,
-    stopped: AtomicBool,
 }
 
 struct Job<'j> {
+    halves: Halves<'j>,
     meter: Meter,
     host: &'j Writer<'j>,
     settings: &'j Settings,
@@ -146,21 +151,28 @@ impl Job<'_> {
     fn parts(&self, id: &str, time: Timestamp) -> Result<Manifest> {
         let Job { host, settings, installation, .. } = self;
         let name = settings.database.name.as_str();
-        // First what there is, then the dump, then the files: what the dump names is there.
-        let data = installation.data(host, settings)?;
-        let config = installation.config(host, settings)?;
+        // First the moment of the dump, then what there is, then the files: what the dump names is there.
         let session = host.hold_still(&installation.server, name)?.ok_or_else(|| {
             Failure::new("backing up", format!("the database {name}"), "there is none")
                 .next("authentik-install verify --only database")
                 .exit(Exit::Unfit)
         })?;
+        let data = installation.data(host, settings)?;
+        let config = installation.config(host, settings)?;
+        let missing = source::missing(settings, &data);
         let (mut postgresql, newest) = source::database(host, &session)?;
         self.room(&postgresql, &[&data, &config])?;
         let total = postgresql.bytes / 2 + data.iter().map(Listed::bytes).sum::<u64>();
         let (dumped, packed) = self.dump_and_pack(&session, (&config, &data), total)?;
         let Dumped { dump, config: (settings_part, configured) } = dumped;
         let Files { data: (files, packed), rows } = packed;
-        postgresql.rows = rows;
+        postgresql.rows = match rows {
+            Some(rows) => rows,
+            None => {
+                let again = format!("ROLLBACK TO SAVEPOINT counting; {}", source::ROWS);
+                host.ask_still(&session, &again)?
+            }
+        };
         drop(session);
         let mut files_all = packed.rows;
         files_all.extend(configured.rows);
@@ -184,7 +196,7 @@ impl Job<'_> {
             recipients: self.options.recipients.iter().map(ToString::to_string).collect(),
             parts: vec![dump, files, settings_part],
             trees: data.iter().chain(&config).map(tree).collect(),
-            warnings: packed.warnings.into_iter().chain(configured.warnings).collect(),
+            warnings: [missing, packed.warnings, configured.warnings].concat(),
             files: files_all.into_values().collect(),
         })
     }
@@ -212,17 +224,13 @@ impl Job<'_> {
         total: u64,
     ) -> Result<(Dumped, Files)> {
         let (begun, begins) = mpsc::channel();
-        std::thread::scope(|scope| {
-            let packed = scope.spawn(move || {
-                // Nothing comes if there is no dump; then there is nothing to pack for.
-                let packed = match begins.recv() {
-                    Ok(()) => self.files(session, data, total),
-                    Err(_) => Err(Failure::new("packing", "the files", STOPPED)),
-                };
-                self.meter.stopped.fetch_or(packed.is_err(), Ordering::Relaxed);
-                packed
-            });
-            let dumped = self.host.dump(session, |mut stream| {
+        let files = move || match begins.recv() {
+            Ok(()) => self.files(session, data, total),
+            // Nothing comes if there is no dump; then there is nothing to pack for.
+            Err(_) => Err(Failure::new("packing", "the files", super::STOPPED)),
+        };
+        let dump = move || {
+            let sink = self.host.dump(session, move |mut stream| {
                 let mut sink = self.sink("db.dump")?;
                 let fail = |error: io::Error| Failure::new("writing", "db.dump", error);
                 let mut first = [0_u8; 5];
@@ -231,45 +239,28 @@ impl Job<'_> {
                 sink.write_all(&first).map_err(fail)?;
                 copy(&mut stream, &mut sink, |bytes| self.moved(bytes, total)).map_err(fail)?;
                 Ok(sink)
-            });
-            // Whoever waits for a moment that never came is to know.
-            drop(begun);
-            let dumped = dumped.and_then(|sink| {
-                let dump = self.end(sink)?;
-                let tick = &mut |bytes| self.moved(bytes, total);
-                Ok(Dumped { dump, config: self.packed("config.tar", config, tick)? })
-            });
-            self.meter.stopped.fetch_or(dumped.is_err(), Ordering::Relaxed);
-            let packed = packed.join().unwrap_or_else(|_| {
-                Err(Failure::new("packing", "the files", "the thread ended early"))
-            });
-            match (dumped, packed) {
-                (Ok(dumped), Ok(packed)) => Ok((dumped, packed)),
-                // The one that failed first knows why.
-                (Err(failure), Err(other)) if failure.summary().contains(STOPPED) => Err(other),
-                (Err(failure), _) | (_, Err(failure)) => Err(failure),
-            }
-        })
+            })?;
+            let dump = self.end(sink)?;
+            let tick = &mut |bytes| self.moved(bytes, total);
+            Ok(Dumped { dump, config: self.packed("config.tar", config, tick)? })
+        };
+        let (files, dumped) = self.halves.both(files, dump)?;
+        Ok((dumped, files))
     }
 
-    // Rows are counted meanwhile: once the dump has begun, no lock was in its way.
+    // Rows are counted meanwhile, unless somebody waits for a lock that the dump holds, and all others with
+    // him.
     fn files(&self, session: &Session, data: &[Listed], total: u64) -> Result<Files> {
-        let count = || {
-            let rows = self.host.ask_still(session, source::ROWS);
-            self.meter.stopped.fetch_or(rows.is_err(), Ordering::Relaxed);
-            rows
-        };
+        let sql = format!("SAVEPOINT counting; {}", source::ROWS);
+        let count = || Ok(self.host.ask_still(session, &sql).ok());
         let tick = &mut |bytes| self.moved(bytes, total);
-        let (rows, data) = super::both(count, || self.packed("data.tar", data, tick));
-        Ok(Files { rows: rows?, data: data? })
+        let (rows, data) = self.halves.both(count, || self.packed("data.tar", data, tick))?;
+        Ok(Files { data, rows })
     }
 
     // Called for every piece that goes through, from both threads.
     fn moved(&self, bytes: u64, total: u64) -> io::Result<()> {
-        if self.meter.stopped.load(Ordering::Relaxed) {
-            return Err(io::Error::other(STOPPED));
-        }
-        self.host.check_interrupt().map_err(|stop| io::Error::other(stop.summary()))?;
+        self.halves.go_on()?;
         let done = self.meter.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if done.saturating_sub(self.meter.told.load(Ordering::Relaxed)) >= TOLD {
             self.meter.told.store(done, Ordering::Relaxed);

@@ -19,18 +19,65 @@ pub mod swap;
 mod unpack;
 
 use crate::error::{Exit, Failure, Result};
+use crate::host::Reader;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Does both at once, and waits for both: there is a core for each.
-fn both<A: Send, B>(
-    one: impl FnOnce() -> Result<A> + Send,
-    other: impl FnOnce() -> Result<B>,
-) -> (Result<A>, Result<B>) {
-    std::thread::scope(|scope| {
-        let one = scope.spawn(one);
-        let other = other();
-        let early = |_| Err(Failure::new("doing", "two things at once", "a thread ended early"));
-        (one.join().unwrap_or_else(early), other)
-    })
+/// Said by the half that has to end because the other one failed.
+const STOPPED: &str = "the other half failed";
+
+/// Two halves of a work that are done at once, each of which ends when the other one fails.
+struct Halves<'h> {
+    host: &'h Reader,
+    failed: AtomicBool,
+}
+
+impl<'h> Halves<'h> {
+    fn new(host: &'h Reader) -> Self {
+        Halves { host, failed: AtomicBool::new(false) }
+    }
+
+    /// Asked now and then by both.
+    ///
+    /// # Errors
+    /// If the other half failed, or a signal came.
+    fn go_on(&self) -> io::Result<()> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other(STOPPED));
+        }
+        self.host.check_interrupt().map_err(|stop| io::Error::other(stop.summary()))
+    }
+
+    fn noting<T>(&self, ended: Result<T>) -> Result<T> {
+        self.failed.fetch_or(ended.is_err(), Ordering::Relaxed);
+        ended
+    }
+
+    /// Does both, and waits for both.
+    ///
+    /// # Errors
+    /// That of the half that failed first; a signal as such.
+    fn both<A: Send, B>(
+        &self,
+        one: impl FnOnce() -> Result<A> + Send,
+        other: impl FnOnce() -> Result<B>,
+    ) -> Result<(A, B)> {
+        let (one, other) = std::thread::scope(|scope| {
+            let one = scope.spawn(|| self.noting(one()));
+            let other = self.noting(other());
+            let early = |_| Err(Failure::new("doing", "two things at once", "one ended early"));
+            (one.join().unwrap_or_else(early), other)
+        });
+        if one.is_err() || other.is_err() {
+            self.host.check_interrupt()?;
+        }
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            // The one that failed first knows why.
+            (Err(failure), Err(other)) if failure.summary().contains(STOPPED) => Err(other),
+            (Err(failure), _) | (_, Err(failure)) => Err(failure),
+        }
+    }
 }
 
 fn damaged(what: &str, why: impl Into<String>) -> Failure {

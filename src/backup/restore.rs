@@ -1,5 +1,6 @@
 //! A restore, up to the moment of the swap: everything is looked at, and laid out beside what runs.
 
+use super::Halves;
 use super::check;
 use super::chosen::Chosen;
 use super::owner::Maps;
@@ -185,6 +186,13 @@ impl Chosen<'_> {
         })
     }
 
+    /// Folders of authentik that it does not hold.
+    pub fn lacks(&self, settings: &Settings) -> Vec<PathBuf> {
+        let holds = |name: &str| self.manifest.trees.iter().any(|tree| tree.name == name);
+        let lacking = places(settings).into_iter().filter(|(name, _)| !holds(name));
+        lacking.map(|(_, path)| path).collect()
+    }
+
     // A folder takes another one's place by its name; what is mounted stays where it is.
     fn refuse_mounts(&self, host: &Reader, live: &Path) -> Result<()> {
         match host.mounts_in(live)?.first() {
@@ -215,24 +223,25 @@ impl Chosen<'_> {
         told: &dyn Told,
     ) -> Result<Journal> {
         journal.begin(host, server)?;
+        let halves = Halves::new(host);
         let Journal { databases, folders, .. } = &mut journal;
         let files = || {
             told.emit(&Event::note("restoring the files beside those that are there"));
             for start in ["data.tar", "config.tar"] {
-                let warnings = self.archive(host, start, folders, maps)?;
+                let warnings = self.archive(host, start, folders, (maps, &halves))?;
                 warnings.into_iter().for_each(|warning| told.emit(&Event::warning(warning)));
             }
             Ok(())
         };
-        let (files, database) = super::both(files, || match databases {
+        let database = || match databases {
             None => Ok(()),
             Some(Databases { new, .. }) => {
                 told.emit(&Event::note(format!("restoring the database as {new}")));
-                self.database(host, (settings, server), new)
+                self.database(host, (settings, server), (new, &halves), told)
             }
-        });
-        match database.and(files) {
-            Ok(()) => Ok(journal),
+        };
+        match halves.both(files, database) {
+            Ok(_) => Ok(journal),
             Err(failure) => Err(failure.tidied(Journal::sweep(&host.undisturbed(), server))),
         }
     }
@@ -241,18 +250,23 @@ impl Chosen<'_> {
         &self,
         host: &Writer<'_>,
         (settings, server): (&Settings, &Server),
-        name: &str,
+        (name, halves): (&str, &Halves<'_>),
+        told: &dyn Told,
     ) -> Result<()> {
         let role = settings.database.user.as_str();
-        self.fill(host, server, (name, role))?;
+        self.fill(host, server, (name, role), halves)?;
         let session = host.hold_still(server, name)?;
         let session = session.ok_or_else(|| Failure::new("looking at", name, "it is gone"))?;
         let rows: BTreeMap<String, u64> = host.ask_still(&session, source::ROWS)?;
         drop(session);
-        match rows == self.manifest.postgresql.rows {
-            true => host.sql(server, name, "ANALYZE"),
-            false => Err(super::damaged("db.dump", "not all rows came back")),
+        if rows != self.manifest.postgresql.rows {
+            return Err(super::damaged("db.dump", "not all rows came back"));
         }
+        // Autovacuum does it later where it cannot be done now.
+        if let Err(failure) = host.sql_at_length(server, name, "ANALYZE") {
+            told.emit(&Event::warning(failure.to_string()));
+        }
+        Ok(())
     }
 
     // The trees of one archive that are wanted.
@@ -261,7 +275,7 @@ impl Chosen<'_> {
         host: &Writer<'_>,
         start: &str,
         folders: &mut [Folders],
-        maps: &Maps,
+        (maps, halves): (&Maps, &Halves<'_>),
     ) -> Result<Vec<String>> {
         let mut nests = Nests::new();
         for folder in folders {
@@ -272,7 +286,7 @@ impl Chosen<'_> {
         }
         match nests.is_empty() {
             true => Ok(Vec::new()),
-            false => self.unpack(start, &nests, Some(maps)),
+            false => self.unpack(start, &nests, Some(maps), halves),
         }
     }
 }

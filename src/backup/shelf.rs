@@ -120,6 +120,16 @@ pub(super) fn partials(host: &Reader, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.map(|name| dir.join(name)).collect())
 }
 
+/// Throws a backup away. Under a name of its own first: a half of one is never called a backup.
+///
+/// # Errors
+/// If something of it cannot be removed.
+pub fn discard(host: &Writer<'_>, dir: &Path, id: &str) -> Result<()> {
+    let doomed = partial(host, dir, id);
+    host.publish_dir(&dir.join(id), &doomed)?;
+    host.remove_tree(&doomed)
+}
+
 /// The time that the name of a backup says; `None` if it is no such name.
 pub(super) fn time_of(id: &str) -> Option<Timestamp> {
     let (time, rest) = id.split_once('-')?;

@@ -168,6 +168,13 @@ pub(super) const ROWS: &str = "SELECT coalesce(json_object_agg(name, rows), '{}'
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%') counted";
 
+/// Says which folders of authentik are not there: an installation has them all, so a disk may be missing.
+pub(super) fn missing(settings: &Settings, listed: &[Listed]) -> Vec<String> {
+    let here = |name: &str| listed.iter().any(|listed| listed.name == name);
+    let missing = places(settings).into_iter().filter(|(name, _)| !here(name));
+    missing.map(|(_, path)| format!("{}: there is no such folder", path.display())).collect()
+}
+
 /// Schemas that are not PostgreSQL's own.
 pub(super) const SCHEMAS: &str =
     "SELECT coalesce(json_agg(nspname ORDER BY nspname), '[]') FROM pg_namespace

@@ -317,7 +317,7 @@ fn read(host: &Reader, path: &str) -> Result<Option<Journal>> {
 /// # Errors
 /// If the server says no.
 fn drop_database(host: &Writer<'_>, server: &Server, name: &str) -> Result<()> {
-    host.sql(server, "postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+    host.sql_at_length(server, "postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 }
 
 fn exists(host: &Reader, server: &Server, name: &str) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! An archive back into folders. The manifest says what there is to be; whatever the archive says
 //! beside that is refused.
 
+use super::Halves;
 use super::manifest::{FileRow, Manifest, RowKind, Sum};
 use super::owner::Maps;
 use super::part::{Hashing, copy};
@@ -24,6 +25,7 @@ pub(super) fn unpack(
     (manifest, trees): (&Manifest, &[&str]),
     nests: &Nests,
     maps: Option<&Maps>,
+    halves: &Halves<'_>,
 ) -> Result<Vec<String>> {
     let rows: BTreeMap<&str, &FileRow> = manifest
         .files
@@ -40,7 +42,7 @@ pub(super) fn unpack(
         let path = name_of(&entry.path_bytes(), trees)?;
         let row = rows.get(path.as_str()).copied();
         fits(&path, entry.header().entry_type(), row)?;
-        let sum = one(&mut entry, (&path, row), nests, &mut warnings)?;
+        let sum = one(&mut entry, (&path, row), (nests, halves), &mut warnings)?;
         seen.insert(path, sum);
     }
     for row in rows.values().filter(|row| row.kind == RowKind::File) {
@@ -119,7 +121,7 @@ pub(super) fn leads_out(path: &str, target: &Path) -> bool {
 fn one(
     entry: &mut tar::Entry<'_, impl Read>,
     (path, row): (&str, Option<&FileRow>),
-    nests: &Nests,
+    (nests, halves): (&Nests, &Halves<'_>),
     warnings: &mut Vec<String>,
 ) -> Result<Sum> {
     let nest = nests.get(tree_of(path)).filter(|_| row.is_some());
@@ -153,8 +155,8 @@ fn one(
     }
     let mut hashing = Hashing::new(entry);
     match &mut out {
-        Some(file) => copy(&mut hashing, file, |_| Ok(())).and_then(|_| file.flush()),
-        None => copy(&mut hashing, &mut io::sink(), |_| Ok(())).map(drop),
+        Some(file) => copy(&mut hashing, file, |_| halves.go_on()).and_then(|_| file.flush()),
+        None => copy(&mut hashing, &mut io::sink(), |_| halves.go_on()).map(drop),
     }
     .map_err(fail)?;
     Ok(hashing.end().0)

@@ -27,6 +27,7 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     steps.add(Settled {
         uid: facts.account.as_ref().map(|account| account.uid),
         database: settings.database.name.to_string(),
+        server: facts.postgres.known().map(|server| (server.socket_dir.clone(), server.port)),
         filled: facts.installed.is_some(),
         mounts: data.chain(media).collect(),
     });

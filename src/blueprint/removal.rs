@@ -11,6 +11,7 @@ use crate::resource::directory::Directory;
 use crate::resource::file::File;
 use crate::resource::gone::Gone;
 use crate::resource::hba_gone::HbaGone;
+use crate::resource::keys_gone::KeysGone;
 use crate::resource::sql_gone::{SqlGone, What};
 use crate::resource::tree_gone::TreeGone;
 use crate::resource::valkey_gone::ValkeyGone;
@@ -63,7 +64,7 @@ impl Removal {
             Phase::Schedule => schedule::withdraw(&mut steps, settings, facts)?,
             Phase::Proxy => self.proxy(&mut steps, settings, facts)?,
             Phase::Containers => self.containers(&mut steps, settings, facts),
-            Phase::Cache => self.cache(&mut steps),
+            Phase::Cache => self.cache(&mut steps, settings, facts),
             Phase::Database => self.database(&mut steps, facts)?,
             Phase::Accounts => self.accounts(&mut steps, settings),
         }
@@ -125,7 +126,13 @@ impl Removal {
         }
     }
 
-    fn cache(&self, steps: &mut Steps) {
+    fn cache(&self, steps: &mut Steps, settings: &Settings, facts: &Facts) {
+        if let (true, Some(cache)) = (self.all(), facts.cache.known())
+            && let Some(database) = cache.database
+        {
+            let password = settings.paths.secret("cache_password");
+            steps.add(KeysGone { cache: cache.clone(), database, password });
+        }
         for unit in self.of("valkey") {
             let dropin = format!("/etc/systemd/system/{unit}.d/authentik-install.conf");
             steps.add(ValkeyGone {

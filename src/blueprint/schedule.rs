@@ -25,6 +25,7 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
     steps.add(Program { path: facts.program.clone() });
     let perms = Wanted::root(0o700);
     if backup.enabled {
+        super::storage::ancestors(steps, settings, backup.dir.path());
         steps.add(Directory::new(backup.dir.path(), perms, super::user_id(settings)));
     }
     timer(steps, (settings, facts), (VERIFY, settings.verify.enabled, false))?;

@@ -61,7 +61,7 @@ fn written(steps: &mut Steps, settings: &Settings, facts: &Facts, path: &Path) {
 }
 
 // Below a top-level folder, and outside the house, the way there may have to be made.
-fn ancestors(steps: &mut Steps, settings: &Settings, path: &Path) {
+pub(super) fn ancestors(steps: &mut Steps, settings: &Settings, path: &Path) {
     let mut between: Vec<&Path> = path.ancestors().skip(1).collect();
     between.retain(|dir| dir.components().count() > 2 && !settings.paths.state.starts_with(dir));
     for dir in between.into_iter().rev() {

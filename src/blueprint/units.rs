@@ -146,6 +146,7 @@ impl Sources<'_> {
             label_rendering => LABEL_RENDERING,
             label_pod => LABEL_POD,
             read_only_root => release.read_only_root,
+            selinux => facts.selinux,
             socket_dir => shown(&server.socket_dir),
             database_port => server.port,
             database => settings.database.name.as_str(),

@@ -13,7 +13,16 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
     let release = &context.subject.release;
     let server = match context.host.postgres() {
         Err(failure) if is_down(&failure) => {
-            let cure = "systemctl start postgresql; pg_lsclusters shows each one on Debian";
+            let start = context.distro.as_ref().map(|distro| distro.start(Need::Postgresql));
+            let cure = match start.filter(|lines| !lines.is_empty()) {
+                None => "systemctl start postgresql; pg_lsclusters shows each one on Debian".into(),
+                Some(lines) => {
+                    format!(
+                        "systemctl start postgresql; if it was never set up: {}",
+                        lines.join("; ")
+                    )
+                }
+            };
             return Ok(Finding::fail("PostgreSQL does not run", cure));
         }
         other => other?,

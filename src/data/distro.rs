@@ -82,6 +82,11 @@ impl Distro {
         needs.iter().flat_map(|need| self.packages(*need).split_whitespace()).collect()
     }
 
+    /// The lines that set something up that was installed and never started.
+    pub fn start(&self, need: Need) -> Vec<String> {
+        self.start.get(&need).into_iter().flatten().map(|words| words.join(" ")).collect()
+    }
+
     /// The line with which a person installs what is needed, to its start.
     pub fn line(&self, needs: &[Need]) -> String {
         let install = self.install.replace("{packages}", &self.names(needs).join(" "));

@@ -3,14 +3,14 @@
 use crate::blueprint::step::{Outlook, Step};
 use crate::error::Result;
 use crate::host::Reader;
-use crate::resource::{Mark, Standing};
+use crate::resource::{Id, Mark, Standing};
 
 /// How something foreign would be looked at as ours; `None` if that does not help, or if it cannot be claimed.
 ///
 /// # Errors
 /// If the host cannot be looked at.
 pub fn as_ours(host: &Reader, step: &dyn Step, standing: &Standing) -> Result<Option<Outlook>> {
-    if *standing != Standing::Unclaimed || step.claim().is_none() {
+    if *standing != Standing::Unclaimed || step.claim().is_none() || is_shared(&step.id()) {
         return Ok(None);
     }
     Ok(match step.look(host, &Standing::Claimed(Mark::default()))? {
@@ -19,7 +19,26 @@ pub fn as_ours(host: &Reader, step: &dyn Step, standing: &Standing) -> Result<Op
     })
 }
 
+// A folder that is not called after authentik may hold what others put there, and what is ours goes with us.
+fn is_shared(id: &Id) -> bool {
+    let folder = id.as_str().strip_prefix("directory:");
+    folder.is_some_and(|path| !path.contains("authentik"))
+}
+
 /// The change in words.
 pub fn text(step: &dyn Step, what: &str) -> String {
     format!("take over {}: {what}", step.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_others_is_not_taken_over() {
+        let shared = |path: &str| is_shared(&Id::new("directory", path));
+        assert!(shared("/srv/backups") && shared("/srv"));
+        assert!(!shared("/etc/authentik/secrets") && !shared("/srv/authentik/media"));
+        assert!(!is_shared(&Id::new("file", "/etc/x")));
+    }
 }

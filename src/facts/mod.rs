@@ -77,6 +77,8 @@ pub struct Facts {
     pub proxy: Fact<Proxy>,
     /// Where this program is, or is to be put.
     pub program: PathBuf,
+    /// Does SELinux enforce its policy?
+    pub selinux: bool,
 }
 
 impl Facts {
@@ -118,6 +120,7 @@ impl Facts {
                 cache,
                 proxy,
                 program: program(host),
+                selinux: host.selinux_enforces(),
             })
         })
     }

@@ -27,57 +27,104 @@ pub fn look(host: &Reader) -> Result<Option<Proxy>> {
         Some(file) => file.text()?,
         None => String::new(),
     };
-    let (site, import) = place(&text, &caddy.caddyfile);
+    let (site, import) = place(&text, &caddy.caddyfile, &|path| Ok(host.stat(path)?.is_some()))?;
     Ok(Some(Proxy { caddy, site, import }))
 }
 
-fn place(caddyfile: &str, path: &Path) -> (PathBuf, Option<String>) {
+// A site stays where it is, whatever else the Caddyfile imports by now.
+fn place(
+    caddyfile: &str,
+    path: &Path,
+    exists: &dyn Fn(&Path) -> Result<bool>,
+) -> Result<(PathBuf, Option<String>)> {
     let dir = path.parent().unwrap_or(Path::new("/etc/caddy"));
-    if let Some(site) = imported_folder(&block::remove(caddyfile), dir) {
-        return (site, None);
+    let folder = dir.join("authentik.d");
+    let own = folder.join("authentik.caddyfile");
+    let bare = block::remove(caddyfile);
+    let mut into = None;
+    if bare == caddyfile {
+        let began = exists(&own)?;
+        for site in imported_folders(&bare, dir) {
+            if exists(&site)? {
+                return Ok((site, None));
+            }
+            if into.is_none() && !began && exists(site.parent().unwrap_or(dir))? {
+                into = Some(site);
+            }
+        }
     }
-    let own = dir.join("authentik.d");
-    (own.join("authentik.caddyfile"), Some(format!("import {}/*.caddyfile", own.display())))
+    Ok(match into {
+        Some(site) => (site, None),
+        None => (own, Some(format!("import {}/*.caddyfile", folder.display()))),
+    })
 }
 
-// A folder that the Caddyfile imports whole, at the top level, into which a file of ours fits.
-fn imported_folder(text: &str, dir: &Path) -> Option<PathBuf> {
+// In the folders that the Caddyfile imports whole, at the top level, the names that a file of ours has.
+fn imported_folders(text: &str, dir: &Path) -> Vec<PathBuf> {
     // In a heredoc, or in quotes over several lines, an import is none.
     let open_quotes = |line: &str| line.matches('"').count() % 2 == 1;
     if text.contains("<<") || text.contains('`') || text.lines().any(open_quotes) {
-        return None;
+        return Vec::new();
     }
+    let mut found = Vec::new();
     let mut depth = 0_i32;
     for line in text.lines() {
-        let words: Vec<&str> = line.split('#').next()?.split_whitespace().collect();
+        let words: Vec<&str> =
+            line.split('#').next().unwrap_or_default().split_whitespace().collect();
         if let (0, ["import", pattern]) = (depth, words.as_slice()) {
-            let pattern = dir.join(pattern);
-            let folder = pattern.parent()?;
-            let name = pattern.file_name()?.to_str()?;
-            let extension = match name.strip_prefix('*') {
-                Some("") => Some(".caddyfile"),
-                Some(rest) if rest.starts_with('.') && !rest.contains('*') => Some(rest),
-                _ => None,
-            };
-            if let (Some(extension), false) = (extension, folder.to_string_lossy().contains('*')) {
-                return Some(folder.join(format!("authentik{extension}")));
-            }
+            found.extend(site_in(&dir.join(pattern)));
         }
         for word in words {
             depth += i32::from(word == "{") - i32::from(word == "}");
             depth += i32::from(word.len() > 1 && word.ends_with('{') && !word.contains('}'));
         }
     }
-    None
+    found
+}
+
+fn site_in(pattern: &Path) -> Option<PathBuf> {
+    let folder = pattern.parent().filter(|folder| !folder.to_string_lossy().contains('*'))?;
+    let extension = match pattern.file_name()?.to_str()?.strip_prefix('*')? {
+        "" => ".caddyfile",
+        rest if rest.starts_with('.') && !rest.contains('*') => rest,
+        _ => return None,
+    };
+    Some(folder.join(format!("authentik{extension}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn site(text: &str) -> (String, bool) {
-        let (site, import) = place(text, Path::new("/etc/caddy/Caddyfile"));
+    fn site_beside(text: &str, files: &[&str], lacks: &str) -> (String, bool) {
+        let exists = |path: &Path| {
+            let file = path.to_string_lossy().contains("/authentik.");
+            Ok(if file {
+                files.iter().any(|file| Path::new(file) == path)
+            } else {
+                !path.ends_with(lacks)
+            })
+        };
+        let (site, import) = place(text, Path::new("/etc/caddy/Caddyfile"), &exists).unwrap();
         (site.display().to_string(), import.is_some())
+    }
+
+    fn site(text: &str) -> (String, bool) {
+        site_beside(text, &[], "none")
+    }
+
+    #[test]
+    fn it_stays_where_it_is() {
+        let own = "/etc/caddy/authentik.d/authentik.caddyfile";
+        let ours = block::insert("import sites/*\n", &["import x"], block::Place::Last);
+        assert_eq!(site_beside(&ours, &[own], "none"), (own.into(), true));
+        // Killed before its import was written.
+        assert_eq!(site_beside("import sites/*\n", &[own], "none"), (own.into(), true));
+        let second = "/etc/caddy/second/authentik.caddyfile";
+        let text = "import first/*\nimport second/*\n";
+        assert_eq!(site_beside(text, &[second], "none"), (second.into(), false));
+        assert_eq!(site_beside(text, &[], "first"), (second.into(), false));
+        assert_eq!(site_beside("import authentik.d/*\n", &[own], "none"), (own.into(), false));
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Reader {
         Ok(Some(kind.to_owned()).filter(|kind| kind != "none" && !kind.is_empty()))
     }
 
+    /// Does SELinux enforce its policy?
+    pub fn selinux_enforces(&self) -> bool {
+        std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|on| on.trim() == "1")
+    }
+
     /// Is the clock kept by a time server?
     ///
     /// # Errors

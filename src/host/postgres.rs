@@ -118,6 +118,9 @@ pub(super) fn in_words(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// Even a very large database is analyzed, created or dropped by then.
+const AT_LENGTH: Duration = Duration::from_secs(6 * 3600);
+
 fn psql(server: &Server, database: &str) -> Cmd {
     Cmd::new("psql")
         .user(&server.owner)
@@ -146,7 +149,18 @@ impl Reader {
         Ok(owner.filter(|owner| usual(dir) || owner.name == OWNER))
     }
 
-    /// The running server, or `None` where there is no `psql`. Of several that of the usual port,
+    // The client alone is there on many hosts.
+    fn has_server(&self) -> bool {
+        let own = |dir: &str, rest: &str| {
+            let names = self.names_in(Path::new(dir)).unwrap_or_default();
+            names.iter().any(|name| self.exists(&format!("{dir}/{name}/{rest}")))
+        };
+        find("postgres").is_some()
+            || own("/usr/lib/postgresql", "bin/postgres")
+            || own("/usr", "bin/postgres")
+    }
+
+    /// The running server, or `None` where there is none to run. Of several that of the usual port,
     /// or else of the lowest.
     ///
     /// # Errors
@@ -166,6 +180,9 @@ impl Reader {
             }
         }
         let Some((socket_dir, port, owner)) = found else {
+            if !self.has_server() {
+                return Ok(None);
+            }
             return Err(Failure::new("looking for", "PostgreSQL", NOBODY)
                 .next("systemctl list-units 'postgresql*'"));
         };
@@ -284,6 +301,15 @@ impl Writer<'_> {
     /// At the first statement that fails.
     pub fn sql(&self, server: &Server, database: &str, sql: &str) -> Result<()> {
         psql(server, database).stdin_text(sql).changes_only(&[About::Database]).run(self).map(drop)
+    }
+
+    /// The same for what takes longer the larger a database is.
+    ///
+    /// # Errors
+    /// At the first statement that fails.
+    pub fn sql_at_length(&self, server: &Server, database: &str, sql: &str) -> Result<()> {
+        let cmd = psql(server, database).deadline(AT_LENGTH);
+        cmd.stdin_text(sql).changes_only(&[About::Database]).run(self).map(drop)
     }
 }
 

@@ -127,7 +127,15 @@ impl Resource for Caddyfile {
                         .map(|f| f.summary());
                 }
             }
-            Ok(_) => {}
+            // It is going to be of another name, which somebody else has.
+            Ok(adapted) => {
+                if let Some(site) = host.read(&self.proxy.site)?
+                    && let Ok(own) = host.caddy_adapt_text(caddy, &site.text()?)
+                    && !serves(&own, self.domain.host())
+                {
+                    found.taken = self.taken(&adapted, &found.text);
+                }
+            }
         }
         Ok(Seen::Now(Some(found)))
     }

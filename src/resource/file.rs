@@ -60,9 +60,19 @@ pub enum Act {
 
 /// Name under which a hand-edited file is kept.
 pub fn kept(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".edited");
-    name.into()
+    aside(path, "edited")
+}
+
+// Beside the file; but out of the folder of a site, all of which Caddy may import.
+fn aside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    match path.extension().is_some_and(|extension| extension == "caddyfile") {
+        true => folder.parent().unwrap_or(folder).join(name),
+        false => folder.join(name),
+    }
 }
 
 /// Was a file of ours edited by hand? And what to say of it.
@@ -120,7 +130,8 @@ impl Resource for File {
             return Verdict::foreign(
                 format!("{path} was there before and is not what is needed"),
                 format!(
-                    "compare (authentik-install plan --diff), then move it away: mv {path} {path}.before"
+                    "compare (authentik-install plan --diff), then move it away: mv {path} {}",
+                    aside(&self.path, "before").display()
                 ),
             );
         };
@@ -167,6 +178,14 @@ mod tests {
     fn now(text: &str, mode: u32) -> Option<FileNow> {
         let meta = Meta { kind: FileType::RegularFile, perms: Perms::root(mode), modified: 0 };
         Some(FileNow { meta, bytes: text.as_bytes().to_vec(), fixed: false })
+    }
+
+    #[test]
+    fn what_is_kept_is_not_imported() {
+        let name = |path: &str| kept(Path::new(path)).display().to_string();
+        assert_eq!(name("/etc/authentik/authentik.env"), "/etc/authentik/authentik.env.edited");
+        let site = "/etc/caddy/conf.d/authentik.caddyfile";
+        assert_eq!(name(site), "/etc/caddy/authentik.caddyfile.edited");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod hba;
 pub mod hba_gone;
 pub mod image;
 pub mod import_gone;
+pub mod keys_gone;
 pub mod linger;
 pub mod media;
 pub mod membership;

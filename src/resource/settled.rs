@@ -17,6 +17,8 @@ pub struct Settled {
     pub uid: Option<u32>,
     /// The database.
     pub database: String,
+    /// Where its server is found, once one is: folder of the socket, and port.
+    pub server: Option<(PathBuf, u16)>,
     /// Does that database hold an installation?
     pub filled: bool,
     /// Folders on the host, and where they are in the container.
@@ -34,6 +36,8 @@ pub struct Found {
     /// Who has that id; `None`: nobody.
     user: Option<String>,
     database: Option<String>,
+    /// Folder of the socket, and port, of the server that has it.
+    server: Option<(PathBuf, u16)>,
     /// Folders that were left where they were: the old and the new one.
     left: Option<(PathBuf, PathBuf)>,
 }
@@ -94,17 +98,21 @@ impl Resource for Settled {
     fn inspect(&self, host: &Reader) -> Result<Seen<Vec<Found>>> {
         let mut all = Vec::new();
         for (uid, text) in units(host)? {
-            let name = "Environment=AUTHENTIK_POSTGRESQL__NAME=";
-            let database = text.lines().find_map(|line| line.strip_prefix(name));
-            let database = database.map(str::to_owned);
+            let says = |name: &str| {
+                let start = format!("Environment=AUTHENTIK_POSTGRESQL__{name}=");
+                text.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
+            };
+            let database = says("NAME");
+            let port = says("PORT").and_then(|port| port.parse().ok());
+            let server = says("HOST").map(PathBuf::from).zip(port);
             let user = host.account(&uid.to_string())?.map(|account| account.name);
-            all.push(Found { left: self.left(host, &text)?, uid, user, database });
+            all.push(Found { left: self.left(host, &text)?, uid, user, database, server });
         }
         Ok(Seen::Now(all))
     }
 
     fn diff(&self, found: &Vec<Found>, _: &Standing) -> Verdict<Never> {
-        for Found { uid, user, database, left } in found {
+        for Found { uid, user, database, server, left } in found {
             match (user, self.uid) {
                 (Some(other), own) if own != Some(*uid) => {
                     return Verdict::foreign(
@@ -136,6 +144,18 @@ impl Resource for Settled {
                         "set database.name back to {old}, or rename it first: ALTER DATABASE {old} RENAME TO {}",
                         self.database
                     ),
+                );
+            }
+            if let (Some(old), Some(new), false) = (server, &self.server, self.filled)
+                && old != new
+            {
+                let (dir, port) = (old.0.display(), old.1);
+                return Verdict::foreign(
+                    format!(
+                        "authentik's database is on the server at {dir}, port {port}, which does not run; the one on port {} has none of it",
+                        new.1
+                    ),
+                    "start it: systemctl start postgresql; pg_lsclusters shows each one on Debian; if nothing was in it yet: authentik-install uninstall",
                 );
             }
             if let Some((old, new)) = left {

@@ -112,6 +112,6 @@ impl Resource for SqlGone {
             What::Database => format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
             What::Role => format!("DROP ROLE \"{name}\""),
         };
-        host.sql(&self.server, "postgres", &sql)
+        host.sql_at_length(&self.server, "postgres", &sql)
     }
 }

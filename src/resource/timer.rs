@@ -4,7 +4,9 @@ use crate::error::Result;
 use crate::event::Sink;
 use crate::host::systemd::{Manager, Unit};
 use crate::host::{Reader, Writer};
+use crate::resource::gone::SIGNATURE;
 use crate::resource::{Id, Planned, Resource, Seen, Standing, Verdict};
+use std::path::Path;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,6 +25,8 @@ pub struct Timer {
 pub struct Found {
     timer: Unit,
     service: Unit,
+    /// Somebody else wrote its file.
+    theirs: bool,
 }
 
 /// What it takes.
@@ -61,15 +65,17 @@ impl Resource for Timer {
         let (timer, service) = (self.unit("timer"), self.unit("service"));
         let mut units = host.units(Manager::System, &[&timer, &service])?;
         let mut take = |name| units.remove(name).unwrap_or_default();
-        Ok(Seen::Now(Found { timer: take(&timer), service: take(&service) }))
+        let file = Path::new("/etc/systemd/system").join(&timer);
+        let theirs = host.read(&file)?.is_some_and(|file| !file.bytes.starts_with(SIGNATURE));
+        Ok(Seen::Now(Found { timer: take(&timer), service: take(&service), theirs }))
     }
 
     fn diff(&self, found: &Found, _: &Standing) -> Verdict<Act> {
-        let Found { timer, service } = found;
+        let Found { timer, service, theirs } = found;
         let runs = timer.active == "active" && timer.file_state == "enabled";
         if !self.wanted {
             let here = timer.active == "active" || timer.file_state == "enabled";
-            let changes = here.then(|| Planned::run(Act::Stop, self.aim()));
+            let changes = (here && !theirs).then(|| Planned::run(Act::Stop, self.aim()));
             return Verdict::of(changes.into_iter().collect());
         }
         let mut changes = Vec::new();
@@ -115,7 +121,7 @@ mod tests {
             stale,
             ..Unit::default()
         };
-        let found = Found { timer: unit(load), service: unit("loaded") };
+        let found = Found { timer: unit(load), service: unit("loaded"), theirs: false };
         let timer = Timer { name: "authentik-verify", wanted };
         match timer.diff(&found, &Standing::Unclaimed) {
             Verdict::Converged | Verdict::Gone => "nothing".into(),

@@ -103,15 +103,19 @@ fn made(world: &World<'_>, args: &Create, (settings, dir): (&Settings, &Path)) -
         }))?,
         false => screen::made(&manifest, &path),
     });
+    let mut warned = !manifest.warnings.is_empty();
     if args.scheduled {
         // Only now: as long as none can be made, none is thrown away.
-        world.output.result(&screen::retention(&thrown_away(&host, settings, dir)?, false));
+        let (judged, left) = thrown_away(&host, settings, dir)?;
+        world.output.result(&screen::retention(&judged, false));
+        left.iter().for_each(|failure| world.told.emit(&Event::warning(failure.to_string())));
+        warned |= !left.is_empty();
     }
     // A copy takes its time, and changes nothing here: whoever waits for the lock need not.
     drop(host);
     drop(lock);
     let copied = offsite::follow(world, (settings, dir), &manifest.id, args.scheduled);
-    Ok(if manifest.warnings.is_empty() { copied } else { Exit::Warned })
+    Ok(if warned && !copied.by_signal() { Exit::Warned } else { copied })
 }
 
 // Not parsed on the command line, whose error would repeat a private key that was given by mistake.
@@ -212,6 +216,9 @@ fn looked(world: &World<'_>, args: &Prove, (settings, dir): (&Settings, &Path)) 
             }
             false => check::sums(host, one),
         };
+        if !deep && !findings.is_empty() {
+            note_damage(world, args.scheduled, one, &findings);
+        }
         rows.push((one, findings, deep));
     }
     let damaged = rows.iter().any(|(_, findings, _)| !findings.is_empty());
@@ -227,6 +234,16 @@ fn looked(world: &World<'_>, args: &Prove, (settings, dir): (&Settings, &Path)) 
         false => rows.iter().map(|(one, findings, deep)| said(one, findings, *deep)).collect(),
     });
     Ok(if damaged { Exit::Damaged } else { Exit::Done })
+}
+
+// So that it is not taken for a good one tomorrow. What was found counts, noted or not.
+fn note_damage(world: &World<'_>, by_timer: bool, one: &Shelved, findings: &[String]) {
+    let noted = lock(world, by_timer, scheduled::BACKUP).and_then(|lock| {
+        check::note_damage(&Writer::new(world.host.clone(), &lock), one, findings)
+    });
+    if let Err(failure) = noted {
+        world.told.emit(&Event::warning(failure.to_string()));
+    }
 }
 
 fn said(one: &Shelved, findings: &[String], deep: bool) -> String {
@@ -272,23 +289,25 @@ fn judged(host: &Reader, settings: &Settings, dir: &Path) -> Result<Vec<retentio
     Ok(retention::judge(&shelf::list(host, dir)?, &settings.backup, (&own.0, own.1)))
 }
 
+// And what of it could not be.
 fn thrown_away(
     host: &Writer<'_>,
     settings: &Settings,
     dir: &Path,
-) -> Result<Vec<retention::Verdict>> {
+) -> Result<(Vec<retention::Verdict>, Vec<Failure>)> {
     let judged = judged(host, settings, dir)?;
+    let mut left = Vec::new();
     for one in judged.iter().filter(|one| !one.stays()) {
         tracing::info!(backup = one.id, "deleting a backup that is too old");
-        host.remove_tree(&dir.join(&one.id))?;
+        left.extend(shelf::discard(host, dir, &one.id).err());
     }
-    Ok(judged)
+    Ok((judged, left))
 }
 
 fn prune(world: &World<'_>, args: &Prune) -> Result<Exit> {
     let (settings, dir) = opened(world, &args.shelf)?;
-    let judged = match args.dry_run {
-        true => judged(&world.host, &settings, &dir)?,
+    let (judged, left) = match args.dry_run {
+        true => (judged(&world.host, &settings, &dir)?, Vec::new()),
         false => {
             let lock = lock(world, false, scheduled::BACKUP)?;
             thrown_away(&Writer::new(world.host.clone(), &lock), &settings, &dir)?
@@ -298,7 +317,8 @@ fn prune(world: &World<'_>, args: &Prune) -> Result<Exit> {
         true => json::pretty(&json!({"format": 1, "dry_run": args.dry_run, "backups": judged}))?,
         false => screen::retention(&judged, args.dry_run),
     });
-    Ok(Exit::Done)
+    left.iter().for_each(|failure| world.told.emit(&Event::warning(failure.to_string())));
+    Ok(if left.is_empty() { Exit::Done } else { Exit::Warned })
 }
 
 fn carry(world: &World<'_>, args: &Export) -> Result<Exit> {

@@ -20,6 +20,7 @@ use crate::host::postgres::Server;
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
+use crate::resource::file::kept;
 use crate::resource::workload::{SERVICES, STOP};
 use crate::settings::Settings;
 use crate::verbs::{self, World, account, admin, backup, offsite, plan, secrets, undo};
@@ -90,6 +91,12 @@ fn chosen(
         refuse_other_database(&verbs::stored(host, &args.settings.config)?, &settings)?;
     }
     tell(world, &chosen, &wanted, installed);
+    if wanted.contains(&What::Data) {
+        for path in chosen.lacks(&settings) {
+            let text = format!("the backup holds no {}: what is there now stays", path.display());
+            world.told.emit(&Event::warning(text));
+        }
+    }
     if !installed {
         // Whatever settings were, those that are written now are the backup's.
         wanted.remove(&What::Config);
@@ -279,10 +286,14 @@ impl Job<'_> {
         if self.host.stat(dir)?.is_none() {
             self.host.create_dir(dir, Perms::root(0o755))?;
         }
-        match self.host.read(path)? {
-            Some(_) => Ok(()),
-            None => self.host.put(path, text.as_bytes(), Perms::root(0o644), Put::New),
+        let other = self.host.read(path)?.filter(|file| file.bytes != text.as_bytes());
+        let kept = kept(path);
+        if let (Some(file), None) = (other, self.host.stat(&kept)?) {
+            self.host.put(&kept, &file.bytes, file.meta.perms, Put::New)?;
+            let text = format!("{} of this host is kept as {}", path.display(), kept.display());
+            self.world.told.emit(&Event::note(text));
         }
+        self.host.put(path, text.as_bytes(), Perms::root(0o644), Put::Replace)
     }
 
     fn over(&self, chosen: &Chosen<'_>, journal: Journal) -> Result<()> {
@@ -308,7 +319,12 @@ impl Job<'_> {
         self.world.told.emit(&Event::note("backing up what is here now"));
         let made =
             create::create(self.host, &here, &options, self.world.told).map_err(|failure| {
-                failure.next("if what is here is beyond saving: --no-safety-backup")
+                if failure.exit_code().by_signal() {
+                    return failure;
+                }
+                let next = failure.next_step().unwrap_or_default();
+                let next = format!("{next}\nif what is here is beyond saving: --no-safety-backup");
+                failure.next(next.trim_start().to_owned())
             })?;
         Ok(made.id)
     }
@@ -318,7 +334,9 @@ impl Job<'_> {
         let account = account(host, settings)?;
         let maps: Maps = source::maps(host, &account, settings.user_namespace)?;
         let journal = chosen.lay_out(host, (settings, server, &maps), journal, world.told)?;
-        host.check_interrupt()?;
+        if let Err(stop) = host.check_interrupt() {
+            return Err(stop.tidied(Journal::sweep(&host.undisturbed(), server)));
+        }
         let text = "stopping authentik, and exchanging the old for the restored";
         world.told.emit(&Event::note(text));
         let manager = Manager::User(&account);

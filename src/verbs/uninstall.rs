@@ -119,8 +119,12 @@ fn ended(host: &Reader, settings: &Settings, reach: Reach, changes: usize) -> Re
     let paths = &settings.paths;
     let backups = settings.backup.dir.path().to_owned();
     let mut left: Vec<String> = Vec::new();
-    for path in [&paths.state, &paths.etc, &backups] {
-        if host.stat(path)?.is_some() {
+    let folders = [&paths.state, &paths.media, &paths.templates, &paths.certs, &paths.blueprints];
+    let folders = folders.into_iter().chain(&paths.data).chain([&paths.etc, &backups]);
+    for path in folders {
+        // What lies in one that is named is left with it.
+        let inner = left.iter().any(|outer| path.starts_with(outer));
+        if host.stat(path)?.is_some() && !inner {
             left.push(path.display().to_string());
         }
     }

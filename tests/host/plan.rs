@@ -35,10 +35,7 @@ fn a_plan_shows_exactly_what_differs() {
     let plan = plan.says("edited by hand").says("-\t\tStrict-Transport-Security \"max-age=1\"");
     assert!(plan.out.contains("\n2 changes."), "the file, and the reload: {}", plan.out);
     host.tool(&["install", "--yes"]).exits(0);
-    assert_eq!(
-        host.sh("grep -c max-age=1 /etc/caddy/authentik.d/authentik.caddyfile.edited").trim(),
-        "1"
-    );
+    assert_eq!(host.sh("grep -c max-age=1 /etc/caddy/authentik.caddyfile.edited").trim(), "1");
     host.tool(&["plan", "--exit-code"]).exits(0);
 }
 

@@ -161,6 +161,6 @@ fn valkey_is_given_back() {
     assert_same(&before, &listing(&host));
     assert_same(&surroundings_before, &surroundings(&host));
     assert_eq!(host.sh("pgrep -u authentik || true; ls /run/user"), "");
-    assert_eq!(host.sh("valkey-cli ping").trim(), "PONG");
+    assert_eq!(host.sh("valkey-cli ping; valkey-cli info keyspace").trim(), "PONG\n# Keyspace");
     host.sh("systemctl is-active valkey-server; ! ls /run/valkey/valkey.sock*");
 }

@@ -1,0 +1,98 @@
+//! What goes wrong with backups while nobody looks.
+
+use crate::backup::{create, fill, id};
+use crate::lab::Host;
+
+const DIR: &str = "/var/backups/authentik";
+
+/// A signal ends a backup as such, and nothing is left of it.
+#[test]
+fn an_interrupted_backup_says_so_and_leaves_nothing() {
+    let host = Host::installed();
+    fill(&host, 6);
+    host.sh("head -c 2G /dev/urandom >/var/lib/authentik/data/media/large; chown --reference=/var/lib/authentik/data /var/lib/authentik/data/media/large");
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        host.sh("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup create; \
+            for i in $(seq 100); do ls /var/backups/authentik/.partial-*/data.tar.zst >/dev/null 2>&1 && break; sleep 0.05; done");
+        host.sh(&format!("pkill -{signal} -x authentik-insta; for i in $(seq 50); do systemctl is-active -q made || exit 0; sleep 0.1; done; exit 1"));
+        let (said, status) = (
+            host.sh("cat /run/made"),
+            host.sh("systemctl show -p ExecMainStatus --value made; systemctl reset-failed made"),
+        );
+        assert_eq!(status.trim(), code.to_string(), "{said}");
+        assert!(said.contains(&format!("stopping on SIG{signal}")), "{said}");
+        assert!(!said.contains("df -h"), "{said}");
+        assert_eq!(host.sh(&format!("ls -A {DIR}")), "");
+    }
+}
+
+/// What cannot be thrown away, and what is damaged, is told, and keeps no backup from being made.
+#[test]
+fn an_old_one_that_stays_and_one_that_is_damaged() {
+    let host = Host::installed();
+    host.tool(&["settings", "check"]).exits(0);
+    let first = id(&create(&host, &[]).exits(0));
+    let second = id(&create(&host, &[]).exits(0));
+    let set = [
+        "install",
+        "--yes",
+        "--set",
+        "backup.keep_last=1",
+        "--set",
+        "backup.keep_daily=0",
+        "--set",
+        "backup.keep_weekly=0",
+        "--set",
+        "backup.keep_monthly=0",
+    ];
+    host.tool(&set).exits(0);
+    host.sh(&format!("chattr +i {DIR}/{first}/manifest.json"));
+    let told = host.tool(&["backup", "create", "--scheduled"]).exits(7);
+    assert!(told.err.contains("removing"), "{}", told.err);
+    // It is none any more, and the next one is told of what is left.
+    let list = host.tool(&["backup", "list"]).exits(0).out;
+    assert!(!list.contains(&first) && !list.contains(&second), "{list}");
+    host.tool(&["backup", "create", "--scheduled"]).exits(0).says("removing");
+    host.sh(&format!("chattr -i {DIR}/.partial-*/manifest.json"));
+    let last = id(&create(&host, &[]).exits(0));
+    host.sh(&format!("test -z \"$(ls -d {DIR}/.partial-* 2>/dev/null)\""));
+
+    // What a look at the sums found is remembered.
+    host.sh(&format!(
+        "printf x | dd of={DIR}/{last}/data.tar.zst bs=1 seek=100 conv=notrunc status=none"
+    ));
+    host.tool(&["backup", "verify", &last]).exits(8);
+    let list = host.tool(&["backup", "list"]).exits(0).out;
+    let line = list.lines().find(|line| line.contains(&last)).unwrap_or_default();
+    assert!(line.to_lowercase().contains("damaged"), "{list}");
+    host.tool(&["backup", "show", "latest", "--json"]).exits(0);
+    assert!(!host.tool(&["backup", "show", "latest"]).out.contains(&last));
+}
+
+/// A folder of authentik that is gone is no folder without files.
+#[test]
+fn a_folder_that_is_gone_is_told() {
+    let host = Host::installed();
+    host.sh("mv /var/lib/authentik/certs /root/");
+    create(&host, &[]).exits(7).says("/var/lib/authentik/certs: there is no such folder");
+    host.tool(&["restore", "latest", "--dry-run"])
+        .says("the backup holds no /var/lib/authentik/certs");
+    host.sh("mv /root/certs /var/lib/authentik/");
+    create(&host, &[]).exits(0);
+}
+
+/// Settings that lie on an empty host are not those of the backup, which is what is restored.
+#[test]
+fn settings_that_were_there_give_way_to_the_backups() {
+    let host = Host::installed();
+    let name = id(&create(&host, &[]).exits(0));
+    host.tool(&["backup", "export", &name, "/root/a.tar"]).exits(0);
+    host.tool(&["uninstall", "--yes", "--delete-data=auth.lab.example"]).exits(0);
+    host.sh("install -d /etc/authentik; printf 'domain = \"other.example.com\"\n' >/etc/authentik/install.toml");
+    host.tool(&["restore", "/root/a.tar", "--yes", "--image-archive", "/var/lib/lab/image.tar"])
+        .exits(0)
+        .says("https://auth.lab.example/");
+    host.comes_to_rest();
+    assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
+    host.sh("grep -qx 'domain = \"auth.lab.example\"' /etc/authentik/install.toml; grep -q other.example.com /etc/authentik/install.toml.edited");
+}
