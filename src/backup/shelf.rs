@@ -180,7 +180,8 @@ fn beside<T: DeserializeOwned>(host: &Reader, path: &Path, name: &str) -> Option
     serde_json::from_slice(&file.bytes).ok()
 }
 
-/// One backup by its name, by `latest`, or by the path of its folder.
+/// One backup by its name, by `latest` (of those that are good, as far as is known), or by the path of its
+/// folder.
 ///
 /// # Errors
 /// With [`Exit::Nothing`] if there is none.
@@ -204,6 +205,10 @@ pub fn find(host: &Reader, dir: &Path, wanted: &str) -> Result<Shelved> {
         "latest" => {
             // What a restore has put aside is not what somebody means who restores again.
             all.retain(|one| one.manifest.is_ok() && !one.is_safety());
+            // Nor is one that was found to be damaged, as long as there is another.
+            if all.iter().any(Shelved::is_good) {
+                all.retain(Shelved::is_good);
+            }
             let of =
                 |one: &Shelved| one.manifest.as_ref().map_or("", |known| &known.host).to_owned();
             all = of_one_host(all, &host.host_name(), of).map_err(|why| none(&why))?;

@@ -22,6 +22,7 @@ mod lab_itself;
 mod lines;
 mod modes;
 mod monitoring;
+mod neighbours;
 mod night;
 mod offsite;
 mod packages;
