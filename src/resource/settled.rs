@@ -50,6 +50,23 @@ pub fn uids(host: &Reader) -> Result<Vec<u32>> {
     Ok(units(host)?.into_iter().map(|(uid, _)| uid).collect())
 }
 
+/// Where the units say that the database is: folder of the socket, and port.
+///
+/// # Errors
+/// If the units cannot be read.
+pub fn servers(host: &Reader) -> Result<Vec<(PathBuf, u16)>> {
+    Ok(units(host)?.iter().filter_map(|(_, text)| server(text)).collect())
+}
+
+fn says(unit: &str, name: &str) -> Option<String> {
+    let start = format!("Environment=AUTHENTIK_POSTGRESQL__{name}=");
+    unit.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
+}
+
+fn server(unit: &str) -> Option<(PathBuf, u16)> {
+    Some((says(unit, "HOST")?.into(), says(unit, "PORT")?.parse().ok()?))
+}
+
 // The server's unit, by user id.
 fn units(host: &Reader) -> Result<Vec<(u32, String)>> {
     let mut all = Vec::new();
@@ -98,13 +115,7 @@ impl Resource for Settled {
     fn inspect(&self, host: &Reader) -> Result<Seen<Vec<Found>>> {
         let mut all = Vec::new();
         for (uid, text) in units(host)? {
-            let says = |name: &str| {
-                let start = format!("Environment=AUTHENTIK_POSTGRESQL__{name}=");
-                text.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
-            };
-            let database = says("NAME");
-            let port = says("PORT").and_then(|port| port.parse().ok());
-            let server = says("HOST").map(PathBuf::from).zip(port);
+            let (database, server) = (says(&text, "NAME"), server(&text));
             let user = host.account(&uid.to_string())?.map(|account| account.name);
             all.push(Found { left: self.left(host, &text)?, uid, user, database, server });
         }

@@ -12,6 +12,7 @@ use crate::facts::Facts;
 use crate::host::lock::Lock;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
+use crate::resource::settled;
 use crate::settings::resolve::OneTime;
 use crate::settings::{Input, Settings};
 use crate::ui::human;
@@ -69,7 +70,21 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
 
 fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
     let facts = Facts::gather(host, settings)?;
+    refuse_other_server(host, &facts)?;
     Plan::of(host, (&Removal::phases(), false), &|phase| removal.phase(phase, settings, &facts))
+}
+
+// What is ours in a server that is down would be forgotten, not removed.
+fn refuse_other_server(host: &Reader, facts: &Facts) -> Result<()> {
+    let (Some(found), None) = (facts.postgres.known(), &facts.installed) else { return Ok(()) };
+    let other = settled::servers(host)?
+        .into_iter()
+        .find(|(dir, port)| (dir, *port) != (&found.socket_dir, found.port));
+    let Some((dir, port)) = other else { return Ok(()) };
+    let what = format!("the server at {}, port {port}", dir.display());
+    Err(Failure::new("looking for authentik's database on", what, "it does not run")
+        .next("systemctl start postgresql; pg_lsclusters shows each one on Debian; if it is gone for good: rm /etc/containers/systemd/users/*/authentik-*.container\nNothing was touched.")
+        .exit(Exit::Unfit))
 }
 
 // Those of the installation; where they are lost, or were never written, those that every installation

@@ -1,9 +1,14 @@
-//! What stands beside an installation and is none of ours: it is left alone, and does no harm.
+//! What stands beside an installation and is none of ours: it is left alone, and does no harm. With
+//! `tests/run --full`.
 
 use crate::lab::{Host, assert_same};
+use crate::sweeps::wanted;
 
 #[test]
 fn neighbours_are_left_alone_and_do_no_harm() {
+    if !wanted("neighbours") {
+        return;
+    }
     let host = Host::installed();
     let install = |more: &[&str]| host.tool(&[&["install", "--yes"], more].concat());
     let nothing = "nothing had to be changed";
@@ -11,6 +16,7 @@ fn neighbours_are_left_alone_and_do_no_harm() {
     // Another cluster is no home for a database whose own server does not run.
     host.sh("pg_createcluster $PG other --start >/dev/null; systemctl stop postgresql@$PG-main");
     install(&[]).exits(3).says("port 5432, which does not run");
+    host.tool(&["uninstall", "--yes"]).exits(3).says("it does not run");
     host.sh("systemctl start postgresql@$PG-main; pg_dropcluster --stop $PG other");
     host.comes_to_rest();
 

@@ -1,13 +1,17 @@
-//! What goes wrong with backups while nobody looks.
+//! What goes wrong with backups while nobody looks; most of it with `tests/run --full`.
 
 use crate::backup::{create, fill, id};
 use crate::lab::Host;
+use crate::sweeps::wanted;
 
 const DIR: &str = "/var/backups/authentik";
 
 /// A signal ends a backup as such, and nothing is left of it.
 #[test]
 fn an_interrupted_backup_says_so_and_leaves_nothing() {
+    if !wanted("interrupted backups") {
+        return;
+    }
     let host = Host::installed();
     fill(&host, 6);
     host.sh("head -c 2G /dev/urandom >/var/lib/authentik/data/media/large; chown --reference=/var/lib/authentik/data /var/lib/authentik/data/media/large");
@@ -29,6 +33,9 @@ fn an_interrupted_backup_says_so_and_leaves_nothing() {
 /// What cannot be thrown away, and what is damaged, is told, and keeps no backup from being made.
 #[test]
 fn an_old_one_that_stays_and_one_that_is_damaged() {
+    if !wanted("old and damaged backups") {
+        return;
+    }
     let host = Host::installed();
     host.tool(&["settings", "check"]).exits(0);
     let first = id(&create(&host, &[]).exits(0));
@@ -84,6 +91,9 @@ fn a_folder_that_is_gone_is_told() {
 /// Settings that lie on an empty host are not those of the backup, which is what is restored.
 #[test]
 fn settings_that_were_there_give_way_to_the_backups() {
+    if !wanted("settings on an empty host") {
+        return;
+    }
     let host = Host::installed();
     let name = id(&create(&host, &[]).exits(0));
     host.tool(&["backup", "export", &name, "/root/a.tar"]).exits(0);
