@@ -63,7 +63,8 @@ fn whole(host: &Host) -> String {
         "cd /; find etc/authentik etc/containers/systemd etc/systemd/system etc/caddy etc/postgresql etc/valkey usr/local/bin \
              var/lib/authentik var/lib/authentik-install -path var/lib/authentik/home/.local -prune -o -printf '%p %y %m %U %G\\n' | sort
          find etc/authentik etc/containers/systemd etc/systemd/system etc/caddy etc/postgresql etc/valkey -type f \
-             -not -path '*/secrets/*' -exec sha256sum {} + | sort
+             -not -path '*/secrets/*' -not -name valkey.conf -exec sha256sum {} + | sort
+         sed 's/^requirepass .*/requirepass/' etc/authentik/valkey.conf etc/valkey/valkey.conf 2>/dev/null
          grep -o '^    \"[a-z-]*:[^\"]*\": {' var/lib/authentik-install/ledger.json | sort
          getent passwd authentik; getent group authentik postgres valkey; cat /etc/subuid /etc/subgid; ls /var/lib/systemd/linger
          runuser -u postgres -- psql -XAtqc \"SELECT rolname, rolcanlogin, rolsuper, rolcreatedb FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1\"
