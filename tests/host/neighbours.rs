@@ -42,7 +42,9 @@ fn neighbours_are_left_alone_and_do_no_harm() {
     host.sh("systemctl is-active authentik-backup.timer; systemctl disable -q --now authentik-backup.timer; rm /etc/systemd/system/authentik-backup.*; systemctl daemon-reload");
 
     // A folder for backups is made with the way to it.
-    install(&["--set", "backup.enabled=true", "--set", "backup.dir=/srv/deep/authentik"]).exits(0);
+    let (dir, image) = ("backup.dir=/srv/deep/authentik", "/var/lib/lab/image.tar");
+    let more = ["--set", "backup.enabled=true", "--set", dir, "--image-archive", image];
+    install(&more).exits(0);
     assert_eq!(host.sh("stat -c %a /srv/deep /srv/deep/authentik"), "755\n700\n");
 
     // The client alone is no server that could be started.
