@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// The database that a backup is restored into to prove it.
 pub const SCRATCH: &str = "authentik_install_proof";
@@ -86,13 +87,19 @@ pub fn prove(
     let mut findings = sums(host, backup);
     if let (Ok(manifest), true) = (&backup.manifest, findings.is_empty()) {
         let chosen = Chosen { backup, manifest, identities };
-        let trial = Trial { halves: Halves::new(host), host, server, role, chosen };
+        let (halves, found) = (Halves::new(host), Mutex::default());
+        let trial = Trial { halves, found, host, server, role, chosen };
         let places = "a scratch database and a scratch folder";
         told.emit(&Event::note(format!("restoring {} into {places}", backup.id)));
-        let (files, database) = trial
-            .halves
-            .both(|| trial.finding(trial.files()), || trial.finding(trial.database()))?;
-        findings.extend(database.into_iter().chain(files));
+        let tried =
+            trial.halves.both(|| trial.note(trial.files()), || trial.note(trial.database()));
+        findings = trial.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // What one half has found stands, whatever kept the other one from looking.
+        if let Err(failure) = tried
+            && (findings.is_empty() || failure.exit_code().by_signal())
+        {
+            return Err(failure);
+        }
     }
     let proof = proof(findings);
     shelf::note(host, &backup.path, &proof)?;
@@ -142,6 +149,7 @@ fn is_refusal(failure: &Failure) -> bool {
 
 struct Trial<'t> {
     halves: Halves<'t>,
+    found: Mutex<Vec<String>>,
     host: &'t Writer<'t>,
     server: &'t Server,
     role: &'t str,
@@ -150,11 +158,13 @@ struct Trial<'t> {
 
 impl Trial<'_> {
     // A damaged backup is a finding; that it could not be tried is not.
-    fn finding(&self, ended: Result<Vec<String>>) -> Result<Vec<String>> {
-        match ended {
-            Err(failure) if failure.exit_code() == Exit::Damaged => Ok(vec![failure.summary()]),
-            ended => ended,
-        }
+    fn note(&self, ended: Result<Vec<String>>) -> Result<()> {
+        let list = match ended {
+            Err(failure) if failure.exit_code() == Exit::Damaged => vec![failure.summary()],
+            ended => ended?,
+        };
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(list);
+        Ok(())
     }
 
     fn database(&self) -> Result<Vec<String>> {
