@@ -168,9 +168,8 @@ impl Chosen<'_> {
         if wanted.contains(&What::Config) {
             live.push(("etc", settings.paths.etc.clone()));
         }
-        let known = |name: &str| self.manifest.trees.iter().any(|tree| tree.name == name);
         let mut folders = Vec::new();
-        for (name, live) in live.into_iter().filter(|(name, _)| known(name)) {
+        for (name, live) in live.into_iter().filter(|(name, _)| self.holds(name)) {
             self.refuse_mounts(host, &live)?;
             folders.push(Folders { tree: name.to_owned(), other: beside(&live), live, inode: 0 });
         }
@@ -188,9 +187,12 @@ impl Chosen<'_> {
 
     /// Folders of authentik that it does not hold.
     pub fn lacks(&self, settings: &Settings) -> Vec<PathBuf> {
-        let holds = |name: &str| self.manifest.trees.iter().any(|tree| tree.name == name);
-        let lacking = places(settings).into_iter().filter(|(name, _)| !holds(name));
+        let lacking = places(settings).into_iter().filter(|(name, _)| !self.holds(name));
         lacking.map(|(_, path)| path).collect()
+    }
+
+    fn holds(&self, tree: &str) -> bool {
+        self.manifest.trees.iter().any(|known| known.name == tree)
     }
 
     // A folder takes another one's place by its name; what is mounted stays where it is.

@@ -43,12 +43,12 @@ fn place(
     let bare = block::remove(caddyfile);
     let mut into = None;
     if bare == caddyfile {
-        let began = exists(&own)?;
+        let settled = exists(&own)? || is_hard_to_read(&bare);
         for site in imported_folders(&bare, dir) {
             if exists(&site)? {
                 return Ok((site, None));
             }
-            if into.is_none() && !began && exists(site.parent().unwrap_or(dir))? {
+            if into.is_none() && !settled && exists(site.parent().unwrap_or(dir))? {
                 into = Some(site);
             }
         }
@@ -59,13 +59,14 @@ fn place(
     })
 }
 
+// In a heredoc, or in quotes over several lines, an import is none.
+fn is_hard_to_read(text: &str) -> bool {
+    let open_quotes = |line: &str| line.matches('"').count() % 2 == 1;
+    text.contains("<<") || text.contains('`') || text.lines().any(open_quotes)
+}
+
 // In the folders that the Caddyfile imports whole, at the top level, the names that a file of ours has.
 fn imported_folders(text: &str, dir: &Path) -> Vec<PathBuf> {
-    // In a heredoc, or in quotes over several lines, an import is none.
-    let open_quotes = |line: &str| line.matches('"').count() % 2 == 1;
-    if text.contains("<<") || text.contains('`') || text.lines().any(open_quotes) {
-        return Vec::new();
-    }
     let mut found = Vec::new();
     let mut depth = 0_i32;
     for line in text.lines() {
@@ -124,6 +125,9 @@ mod tests {
         let text = "import first/*\nimport second/*\n";
         assert_eq!(site_beside(text, &[second], "none"), (second.into(), false));
         assert_eq!(site_beside(text, &[], "first"), (second.into(), false));
+        // Also when the rest becomes hard to read.
+        let text = "import second/*\n:80 {\n respond `x`\n}\n";
+        assert_eq!(site_beside(text, &[second], "none"), (second.into(), false));
         assert_eq!(site_beside("import authentik.d/*\n", &[own], "none"), (own.into(), false));
     }
 
