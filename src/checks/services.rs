@@ -5,7 +5,7 @@ use crate::data::distro::{self, Need};
 use crate::data::release::Release;
 use crate::error::{Failure, Result};
 use crate::facts::cache::is_included;
-use crate::host::postgres::{NOBODY, Server};
+use crate::host::postgres::{NOBODY, START, Server};
 use crate::host::valkey::Refusal;
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ pub(super) fn postgresql(context: &Context) -> Result<Finding> {
         Err(failure) if is_down(&failure) => {
             let start = context.distro.as_ref().map(|distro| distro.start(Need::Postgresql));
             let cure = match start.filter(|lines| !lines.is_empty()) {
-                None => "systemctl start postgresql; pg_lsclusters shows each one on Debian".into(),
+                None => START.into(),
                 Some(lines) => {
                     format!(
                         "systemctl start postgresql; if it was never set up: {}",

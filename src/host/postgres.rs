@@ -62,6 +62,9 @@ pub enum Login {
 /// Why there is no server to ask.
 pub const NOBODY: &str = "none listens on a Unix socket in a folder of its own (/run/postgresql)";
 
+/// What to do where a server is there and does not run.
+pub const START: &str = "systemctl start postgresql; pg_lsclusters shows each one on Debian";
+
 pub(super) fn socket(dir: &Path, port: u16) -> PathBuf {
     dir.join(format!(".s.PGSQL.{port}"))
 }

@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::event::Sink;
+use crate::host::postgres::START;
 use crate::host::{Reader, Writer};
 use crate::resource::workload::LABEL_RENDERING;
 use crate::resource::{Id, Resource, Seen, Standing, Verdict};
@@ -166,7 +167,9 @@ impl Resource for Settled {
                         "authentik's database is on the server at {dir}, port {port}, which does not run; the one on port {} has none of it",
                         new.1
                     ),
-                    "start it: systemctl start postgresql; pg_lsclusters shows each one on Debian; if nothing was in it yet: authentik-install uninstall",
+                    format!(
+                        "start it: {START}; if nothing was in it yet: authentik-install uninstall"
+                    ),
                 );
             }
             if let Some((old, new)) = left {

@@ -10,6 +10,7 @@ use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
 use crate::facts::Facts;
 use crate::host::lock::Lock;
+use crate::host::postgres::START;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
 use crate::resource::settled;
@@ -83,7 +84,7 @@ fn refuse_other_server(host: &Reader, facts: &Facts) -> Result<()> {
     let Some((dir, port)) = other else { return Ok(()) };
     let what = format!("the server at {}, port {port}", dir.display());
     Err(Failure::new("looking for authentik's database on", what, "it does not run")
-        .next("systemctl start postgresql; pg_lsclusters shows each one on Debian; if it is gone for good: rm /etc/containers/systemd/users/*/authentik-*.container\nNothing was touched.")
+        .next(format!("{START}; if it is gone for good: rm /etc/containers/systemd/users/*/authentik-*.container\nNothing was touched."))
         .exit(Exit::Unfit))
 }
 

@@ -145,7 +145,7 @@ const INSTALLED: &[(&str, Then)] = &[
             "systemctl stop 'hold*'; rm /etc/postgresql/$PG/main/conf.d/x.conf; systemctl restart postgresql@$PG-main",
         ),
     ),
-    ("systemctl --user -M authentik@ stop authentik-worker", Cured("authentik-worker.service")),
+    ("systemctl --user -M authentik@ start authentik-server authentik-worker; systemctl --user -M authentik@ stop authentik-worker", Cured("start authentik-worker")),
     ("loginctl disable-linger authentik", Cured("let authentik linger")),
     (
         "systemctl stop caddy; rm /etc/caddy/authentik.d/authentik.caddyfile",

@@ -179,6 +179,11 @@ impl Host {
         self.run(&["sh", "-c", line]).exits(0).out
     }
 
+    /// The major version of its PostgreSQL.
+    pub fn major(&self) -> String {
+        self.sh("echo $PG").trim().to_owned()
+    }
+
     /// Runs authentik-install inside.
     pub fn tool(&self, args: &[&str]) -> Answer {
         let mut all = vec!["/var/lib/lab/authentik-install"];

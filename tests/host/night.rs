@@ -37,7 +37,6 @@ fn an_old_one_that_stays_and_one_that_is_damaged() {
         return;
     }
     let host = Host::installed();
-    host.tool(&["settings", "check"]).exits(0);
     let first = id(&create(&host, &[]).exits(0));
     let second = id(&create(&host, &[]).exits(0));
     let set = [
