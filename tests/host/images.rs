@@ -31,6 +31,9 @@ fn registry(host: &Host) {
 	}}
 	respond @busy 429
 	reverse_proxy 127.0.0.1:5001
+	log {{
+		output file /run/lab/access.log
+	}}
 }}
 CADDY
          systemd-run --quiet caddy run --adapter caddyfile --config /run/lab/Caddyfile
@@ -92,8 +95,15 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     // A registry that wants to know who asks, and one that says so in passing.
     from(&[]).exits(1).says("pulling localhost:5000").says("podman login");
     assert_eq!(host.podman("login -u lab -p lab-password localhost:5000").code, 0);
-    host.sh("touch /run/lab/down; systemd-run --quiet --on-active=4 rm /run/lab/down");
-    let pulled = from(&["--json"]).exits(0).says("pull localhost:5000/goauthentik/server:2026.8.3");
+    host.sh(
+        "touch /run/lab/down
+         systemd-run --quiet sh -c 'until grep -q status.:503 /run/lab/access.log; do sleep 0.1; done
+           rm /run/lab/down'",
+    );
+    let pulled = from(&["--json"])
+        .exits(0)
+        .says("503 Service Unavailable; asking again in 2 s")
+        .says("pull localhost:5000/goauthentik/server:2026.8.3");
     let progress = format!(r#""event":"waiting","id":"{REPOSITORY}:2026.8.3","missing":"Copying"#);
     assert!(pulled.out.contains(&progress), "no progress of the pull in {}", pulled.out);
     let head = "curl -sI -u lab:lab-password -H 'Accept: application/vnd.oci.image.manifest.v1+json' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'";
