@@ -39,7 +39,7 @@ fn facts() -> Facts {
         container_before: None,
         program: "/usr/local/bin/authentik-install".into(),
         selinux: false,
-        installed: None,
+        installed: Fact::Absent,
         cache: Fact::Absent,
         image: Some(Image {
             digest: format!("sha256:{}", "0".repeat(64)),

@@ -22,15 +22,18 @@ use std::sync::{Mutex, PoisonError};
 pub const SCRATCH: &str = "authentik_install_proof";
 
 /// What is wrong with its files, by their sums; nothing if it is whole.
-pub fn sums(host: &Reader, backup: &Shelved) -> Vec<String> {
+///
+/// # Errors
+/// If somebody wants to stop.
+pub fn sums(host: &Reader, backup: &Shelved) -> Result<Vec<String>> {
     let manifest = match &backup.manifest {
         Ok(manifest) => manifest,
-        Err(why) => return vec![why.clone()],
+        Err(why) => return Ok(vec![why.clone()]),
     };
-    let whole = |name: &str| Ok(sum(&backup.path.join(name))?.sha256);
+    let whole = |name: &str| Ok(sum(host, &backup.path.join(name))?.sha256);
     let mut found: Vec<String> = std::thread::scope(|scope| {
-        let looks: Vec<_> =
-            manifest.parts.iter().map(|part| scope.spawn(|| of_part(&backup.path, part))).collect();
+        let look = |part| scope.spawn(move || of_part(host, &backup.path, part));
+        let looks: Vec<_> = manifest.parts.iter().map(look).collect();
         let ended = looks.into_iter().map(|look| {
             look.join().unwrap_or_else(|_| Some("a look at a part ended early".to_owned()))
         });
@@ -50,22 +53,21 @@ pub fn sums(host: &Reader, backup: &Shelved) -> Vec<String> {
         (Ok(_), Ok(None)) => found.push(format!("{} is missing", shelf::SUMS)),
         (Err(failure), _) | (_, Err(failure)) => found.push(failure.summary()),
     }
-    found
+    // Stopped in the middle it would pass for damaged.
+    host.check_interrupt().map(|()| found)
 }
 
-fn sum(path: &Path) -> Result<Sum> {
+fn sum(host: &Reader, path: &Path) -> Result<Sum> {
     let mut file = Hashing::new(open_trusted(path)?);
-    copy(&mut file, &mut io::sink(), |_| Ok(()))
+    copy(&mut file, &mut io::sink(), |_| host.go_on())
         .map_err(|error| Failure::new("reading", path.display(), error))?;
     Ok(file.end().0)
 }
 
-fn of_part(dir: &Path, Part { name, stored, .. }: &Part) -> Option<String> {
-    match sum(&dir.join(name)) {
+fn of_part(host: &Reader, dir: &Path, Part { name, stored, .. }: &Part) -> Option<String> {
+    match sum(host, &dir.join(name)) {
         Ok(here) if here == *stored => None,
-        Ok(here) if here.bytes != stored.bytes => {
-            Some(format!("{name} has {} bytes, not {}", here.bytes, stored.bytes))
-        }
+        Ok(here) if here.bytes != stored.bytes => Some(super::sized(name, here.bytes, stored)),
         Ok(_) => Some(format!("{name} is not what it was")),
         Err(failure) => Some(failure.summary()),
     }
@@ -84,7 +86,7 @@ pub fn prove(
     identities: &Identities,
     told: &dyn Told,
 ) -> Result<Proof> {
-    let mut findings = sums(host, backup);
+    let mut findings = sums(host, backup)?;
     if let (Ok(manifest), true) = (&backup.manifest, findings.is_empty()) {
         let chosen = Chosen { backup, manifest, identities };
         let (halves, found) = (Halves::new(host), Mutex::default());

@@ -10,9 +10,9 @@ use super::source;
 use super::unpack::{Nests, unpack};
 use crate::data::postgresql::locale_clause;
 use crate::error::{Failure, Result};
-use crate::host::Writer;
 use crate::host::postgres::Server;
 use crate::host::store::open_trusted;
+use crate::host::{Reader, Writer};
 use std::collections::BTreeSet;
 use std::io;
 
@@ -79,8 +79,23 @@ impl Chosen<'_> {
                 _ if halves.go_on().is_err() => Failure::new("restoring", "the dump", error),
                 _ => super::damaged("db.dump", error.to_string()),
             })?;
-            source.end_as(part)
+            source.end_as(part, |_| halves.go_on())
         })
+    }
+
+    /// Reads all of it as a restore will, and keeps nothing.
+    ///
+    /// # Errors
+    /// With the first thing that a restore would end at.
+    pub(super) fn look_through(&self, host: &Reader) -> Result<()> {
+        let (halves, nowhere) = (Halves::new(host), Nests::new());
+        let archive = |start| self.unpack(start, &nowhere, None, &halves).map(drop);
+        let files = || ["data.tar", "config.tar"].into_iter().try_for_each(archive);
+        let dump = || {
+            let (source, part) = self.open("db.dump")?;
+            source.end_as(part, |_| halves.go_on())
+        };
+        halves.both(files, dump).map(drop)
     }
 
     /// Unpacks an archive into the folders of its trees; see [`unpack`].
@@ -94,6 +109,6 @@ impl Chosen<'_> {
         let (mut source, part) = self.open(start)?;
         let trees = source::trees(start);
         let warnings = unpack(&mut source, (self.manifest, trees), nests, maps, halves)?;
-        source.end_as(part).map(|()| warnings)
+        source.end_as(part, |_| halves.go_on()).map(|()| warnings)
     }
 }

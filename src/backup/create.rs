@@ -191,6 +191,7 @@ impl Job<'_> {
             quiesced: self.options.quiesce,
             authentik: source::authentik(settings, installation.digest.clone(), newest),
             user_namespace: settings.user_namespace,
+            maps: Some(installation.maps),
             database_auth: settings.database.auth,
             postgresql,
             recipients: self.options.recipients.iter().map(ToString::to_string).collect(),

@@ -1,5 +1,6 @@
 //! One backup in one file: a plain archive of its folder.
 
+use super::part::copy;
 use super::shelf::{self, Shelved};
 use super::{guide, manifest};
 use crate::error::{Failure, Result};
@@ -12,7 +13,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If the file exists, or cannot be written.
-pub fn export(backup: &Shelved, file: &Path) -> Result<u64> {
+pub fn export(host: &Reader, backup: &Shelved, file: &Path) -> Result<u64> {
     let fail = |error: io::Error| Failure::new("writing", file.display(), error);
     let manifest = backup.readable()?;
     create_named(file, |out| {
@@ -26,14 +27,28 @@ pub fn export(backup: &Shelved, file: &Path) -> Result<u64> {
             header.set_size(bytes);
             header.set_mode(0o600);
             header.set_mtime(u64::try_from(manifest.time.as_second()).unwrap_or(0));
-            archive
-                .append_data(&mut header, format!("{}/{name}", backup.id), opened)
-                .map_err(fail)?;
+            let read = Stoppable { host, inner: opened };
+            let added = archive.append_data(&mut header, format!("{}/{name}", backup.id), read);
+            host.check_interrupt()?;
+            added.map_err(fail)?;
         }
         archive.into_inner().map_err(fail)?;
         out.sync_all().map_err(fail)?;
         out.metadata().map(|meta| meta.len()).map_err(fail)
     })
+}
+
+/// Ends when somebody wants to stop.
+struct Stoppable<'s, R> {
+    host: &'s Reader,
+    inner: R,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.host.go_on()?;
+        self.inner.read(buffer)
+    }
 }
 
 /// Reads a file that [`export`] wrote into the folder of backups, and gives the backup, and whether it is
@@ -102,8 +117,7 @@ fn unpacked(host: &Writer<'_>, file: &Path, (id, partial): (&str, &Path)) -> Res
         }
         let path = partial.join(name);
         let mut out = host.create_file(&path)?;
-        let tick = |_| host.check_interrupt().map_err(|stop| io::Error::other(stop.summary()));
-        let copied = super::part::copy(&mut entry, &mut out, tick).and_then(|_| out.sync_all());
+        let copied = copy(&mut entry, &mut out, |_| host.go_on()).and_then(|_| out.sync_all());
         host.check_interrupt()?;
         copied.map_err(|error| Failure::new("writing", path.display(), error))?;
     }

@@ -1,6 +1,6 @@
 //! What a backup says of itself. The shape is a promise, numbered by `format`.
 
-use super::owner::Owner;
+use super::owner::{Maps, Owner};
 use crate::error::{Exit, Failure, Result};
 use crate::settings::input::{DatabaseAuth, UserNamespace};
 use jiff::Timestamp;
@@ -151,6 +151,9 @@ pub struct Manifest {
     pub authentik: Authentik,
     /// What the image's user was on the host.
     pub user_namespace: UserNamespace,
+    /// Whose the numbers in access lists are.
+    #[serde(default)]
+    pub maps: Option<Maps>,
     /// How authentik logged in to PostgreSQL.
     pub database_auth: DatabaseAuth,
     /// The database.

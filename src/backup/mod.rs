@@ -1,5 +1,6 @@
 //! Backups: made, listed, proven, and thrown away when they are old.
 
+mod access;
 mod behind;
 pub mod check;
 pub mod chosen;
@@ -45,7 +46,7 @@ impl<'h> Halves<'h> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(io::Error::other(STOPPED));
         }
-        self.host.check_interrupt().map_err(|stop| io::Error::other(stop.summary()))
+        self.host.go_on()
     }
 
     fn noting<T>(&self, ended: Result<T>) -> Result<T> {
@@ -84,6 +85,10 @@ fn damaged(what: &str, why: impl Into<String>) -> Failure {
     Failure::new("reading the backup's", what, why.into())
         .next("another one: authentik-install backup list")
         .exit(Exit::Damaged)
+}
+
+fn sized(name: &str, bytes: u64, wanted: &manifest::Sum) -> String {
+    format!("{name} has {bytes} bytes, not {}", wanted.bytes)
 }
 
 fn no_key(what: &str, why: age::DecryptError) -> Failure {
@@ -131,6 +136,7 @@ mod tests {
                 digest: None,
             },
             user_namespace: UserNamespace::Host,
+            maps: None,
             database_auth: DatabaseAuth::Scram,
             postgresql: Postgresql {
                 version: 170_000,

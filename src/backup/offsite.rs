@@ -103,7 +103,7 @@ pub fn fetch(
     let path = dir.join(&found.id);
     if host.stat(&path)?.is_some() {
         let here = shelf::find(host, dir, &found.id)?;
-        return match check::sums(host, &here).into_iter().next() {
+        return match check::sums(host, &here)?.into_iter().next() {
             None => Ok((here, false)),
             Some(finding) => Err(super::damaged(&found.id, format!("it is here, and {finding}"))
                 .next(format!("rm -r {}, and fetch it again", path.display()))),

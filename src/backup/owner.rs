@@ -64,7 +64,7 @@ impl TryFrom<String> for Owner {
 
 /// How numbers of this host and numbers inside the containers belong together. One for users, one for
 /// groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     /// The service user's own number.
     own: u32,
@@ -121,7 +121,7 @@ impl Map {
 }
 
 /// Users and groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maps {
     /// Users.
     pub users: Map,

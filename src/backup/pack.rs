@@ -9,6 +9,7 @@ use crate::error::{Failure, Result};
 use crate::host::Reader;
 use crate::host::tree::{Entry, Kind, Listing, Tree};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 const TRIES: usize = 3;
 /// Bytes of which an archive's member takes a whole number (pax(1), "ustar interchange format").
 const BLOCK: u64 = 512;
+/// What lets whoever runs a file act as its owner or group. A folder's only says whose new files are.
+pub(super) const LENDS: u32 = 0o6000;
 
 /// A tree that is to be packed, as it was before anything was read of it.
 #[derive(Debug)]
@@ -37,6 +40,14 @@ impl Listed {
         let Some(tree) = host.tree(path)? else { return Ok(None) };
         let listing = tree.list()?;
         Ok(Some(Listed { name: name.to_owned(), path: path.to_owned(), tree, listing }))
+    }
+
+    /// Nothing but this file of it.
+    pub fn only(mut self, name: &OsStr) -> Self {
+        let wanted = |entry: &Entry| entry.path.as_os_str().is_empty() || entry.path == name;
+        self.listing.entries.retain(wanted);
+        self.listing.left_out.retain(|(path, _)| path == name);
+        self
     }
 
     /// Bytes of all its files.
@@ -150,7 +161,11 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn warn(&mut self, listed: &Listed, path: &Path, why: &str) {
-        self.packed.warnings.push(format!("{}: {why}", listed.path.join(path).display()));
+        let warning = format!("{}: {why}", listed.path.join(path).display());
+        // Of a file that is read again it was said already.
+        if !self.packed.warnings.contains(&warning) {
+            self.packed.warnings.push(warning);
+        }
     }
 
     // The file as it was when it was opened, if it could be.
@@ -166,6 +181,9 @@ impl<W: Write> Packer<'_, W> {
         let Some(mut row) = self.row(listed, &entry) else { return Ok(None) };
         let mut extensions = listed.tree.attributes(&file);
         let header = header(&row, &entry, &mut extensions);
+        if entry.mode & LENDS != 0 {
+            self.warn(listed, path, "the right that it lends (setuid, setgid) is left out");
+        }
         self.extend(&extensions)?;
         let exactly = Exactly { inner: file, left: bytes, short: None };
         let mut hashing = Hashing::new(exactly);
@@ -224,17 +242,17 @@ impl<W: Write> Packer<'_, W> {
             self.warn(listed, &entry.path, "it is a link that leads out of its folder: left out");
             return None;
         }
-        let (kind, target) = match &entry.kind {
-            Kind::File(_) => (RowKind::File, None),
-            Kind::Folder => (RowKind::Folder, None),
-            Kind::Link(target) => (RowKind::Link, Some(target.clone())),
+        let (kind, target, mode) = match &entry.kind {
+            Kind::File(_) => (RowKind::File, None, entry.mode & !LENDS),
+            Kind::Folder => (RowKind::Folder, None, entry.mode),
+            Kind::Link(target) => (RowKind::Link, Some(target.clone()), entry.mode),
         };
         Some(FileRow {
             path,
             kind,
             owner: self.maps.users.owner(entry.uid),
             group: self.maps.groups.owner(entry.gid),
-            mode: format!("{:04o}", entry.mode),
+            mode: format!("{mode:04o}"),
             modified: entry.modified,
             sum: None,
             target,
@@ -257,7 +275,7 @@ fn header(row: &FileRow, entry: &Entry, extensions: &mut Vec<(String, Vec<u8>)>)
         *name = format!("SCHILY.xattr.{name}");
     }
     let mut header = tar::Header::new_ustar();
-    header.set_mode(entry.mode);
+    header.set_mode(u32::from_str_radix(&row.mode, 8).unwrap_or(0o600));
     header.set_uid(number(row.owner));
     header.set_gid(number(row.group));
     let (seconds, nanoseconds) = entry.modified;

@@ -226,12 +226,12 @@ impl Source {
     ///
     /// # Errors
     /// If it is cut or broken, or holds something else.
-    pub fn end_as(mut self, part: &Part) -> Result<()> {
+    pub fn end_as(mut self, part: &Part, go_on: impl Fn(u64) -> io::Result<()>) -> Result<()> {
         let damaged = |error: io::Error| super::damaged(&self.name, error.to_string());
-        copy(&mut self.unpacker, &mut io::sink(), |_| Ok(())).map_err(damaged)?;
+        copy(&mut self.unpacker, &mut io::sink(), &go_on).map_err(damaged)?;
         let (holds, unpacker) = self.unpacker.end();
         // Only at its very end is an encrypted stream known to be whole.
-        copy(&mut unpacker.finish(), &mut io::sink(), |_| Ok(())).map_err(damaged)?;
+        copy(&mut unpacker.finish(), &mut io::sink(), &go_on).map_err(damaged)?;
         match holds == part.holds {
             true => Ok(()),
             false => Err(super::damaged(&self.name, "it holds something else")),
@@ -262,16 +262,16 @@ mod tests {
         let mut back = Vec::new();
         let mut source = Source::new(name, File::open(&path).unwrap(), identities).unwrap();
         source.read_to_end(&mut back).unwrap();
-        source.end_as(&part).unwrap();
+        source.end_as(&part, |_| Ok(())).unwrap();
         assert_eq!(back, text);
         let other = Part { holds: Sum::default(), ..part.clone() };
         let source = Source::new(name, File::open(&path).unwrap(), identities).unwrap();
-        assert!(source.end_as(&other).is_err());
+        assert!(source.end_as(&other, |_| Ok(())).is_err());
         // Cut, it is an error, not an end.
         let half = std::fs::read(&path).unwrap();
         std::fs::write(&path, &half[..half.len() - 5]).unwrap();
         let source = Source::new(name, File::open(&path).unwrap(), identities).unwrap();
-        assert!(source.end_as(&part).is_err());
+        assert!(source.end_as(&part, |_| Ok(())).is_err());
         std::fs::remove_file(&path).unwrap();
     }
 

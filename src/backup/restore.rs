@@ -35,6 +35,8 @@ pub enum What {
 
 /// Bytes; a file of settings is far smaller.
 const LARGEST_SETTINGS: u64 = 1 << 20;
+/// Their name.
+pub const SETTINGS: &str = "install.toml";
 
 fn unfit(what: &str, why: String, next: String) -> Failure {
     Failure::new("restoring", what, why)
@@ -43,13 +45,13 @@ fn unfit(what: &str, why: String, next: String) -> Failure {
 }
 
 impl Chosen<'_> {
-    /// Refuses what is damaged, locked, or not for this host. Nothing is touched.
+    /// Refuses what is damaged, locked, hostile, or not for this host. Nothing is touched.
     ///
     /// # Errors
     /// With the exit code of the reason.
     pub fn refuse_unfit(&self, host: &Reader, server: &Server) -> Result<()> {
         let Chosen { backup, manifest, .. } = self;
-        if let Some(finding) = check::sums(host, backup).into_iter().next() {
+        if let Some(finding) = check::sums(host, backup)?.into_iter().next() {
             return Err(super::damaged(&backup.id, finding));
         }
         // The key is tried before anything is made that it would be needed for.
@@ -67,7 +69,7 @@ impl Chosen<'_> {
             let why = format!("its database needs the extension {name}, which this server lacks");
             return Err(unfit(&backup.id, why, "apt-get install postgresql-contrib".into()));
         }
-        Ok(())
+        self.look_through(host)
     }
 
     /// Refuses if there is no room for it twice over, wherever it is going to be: the old stays beside the
@@ -136,8 +138,14 @@ impl Chosen<'_> {
         for entry in archive.entries().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let Some(name) = path.strip_prefix("etc/") else { continue };
-            let wanted = name == "install.toml" || name.starts_with("secrets/");
+            let name = match (path.strip_prefix("etc/"), path.starts_with("settings/")) {
+                // There are none in etc then that count.
+                (_, true) => SETTINGS,
+                (Some(SETTINGS), _) if self.holds("settings") => continue,
+                (Some(name), _) => name,
+                (None, _) => continue,
+            };
+            let wanted = name == SETTINGS || name.starts_with("secrets/");
             if !wanted || entry.header().entry_type() != tar::EntryType::Regular {
                 continue;
             }
@@ -148,7 +156,7 @@ impl Chosen<'_> {
             entry.read_to_string(&mut text).map_err(broken)?;
             files.insert(name.to_owned(), Secret::new(text));
         }
-        source.end_as(part).map(|()| files)
+        source.end_as(part, |_| Ok(())).map(|()| files)
     }
 
     /// What is going to be laid out, and where.
@@ -166,6 +174,11 @@ impl Chosen<'_> {
             live.extend(places(settings));
         }
         if wanted.contains(&What::Config) {
+            if let Some((dir, _)) = source::elsewhere(settings) {
+                let why = "the settings are not in /etc/authentik, which is what is exchanged";
+                let next = "restore database and data alone: --only database,data".to_owned();
+                return Err(unfit(&dir.display().to_string(), why.to_owned(), next));
+            }
             live.push(("etc", settings.paths.etc.clone()));
         }
         let mut folders = Vec::new();

@@ -68,12 +68,18 @@ pub fn judge(backups: &[Shelved], keep: &input::Backup, own: (&str, &str)) -> Ve
     let first = |wanted: fn(&Shelved) -> bool| {
         backups.iter().filter(is_own).find(|one| wanted(one)).map(|one| one.id.as_str())
     };
-    let (proven, safety) = (first(Shelved::is_proven), first(Shelved::is_safety));
+    let safety = first(Shelved::is_safety);
+    // One that a restore has put aside speaks for none that the calendar is about.
+    let proven = [first(Shelved::is_proven), first(|one| one.is_proven() && !one.is_safety())];
     let (mut good, mut newest) = (0, None);
     let mut judged: Vec<Verdict> = Vec::new();
     for one in backups {
         let mut reasons = Vec::from_iter(apart(one, own, safety));
-        if !reasons.is_empty() || one.is_safety() {
+        let is_apart = !reasons.is_empty() || one.is_safety();
+        if proven.contains(&Some(one.id.as_str())) {
+            reasons.push("the newest that is proven".to_owned());
+        }
+        if is_apart {
             judged.push(Verdict { id: one.id.clone(), reasons });
             continue;
         }
@@ -87,9 +93,6 @@ pub fn judge(backups: &[Shelved], keep: &input::Backup, own: (&str, &str)) -> Ve
             if seen.len() < *count && seen.insert(period(date(one.time))) {
                 reasons.push(format!("{name} {} of {count}", seen.len()));
             }
-        }
-        if proven == Some(one.id.as_str()) {
-            reasons.push("the newest that is proven".to_owned());
         }
         judged.push(Verdict { id: one.id.clone(), reasons });
     }
@@ -189,6 +192,21 @@ mod tests {
     #[test]
     fn the_last_one_is_never_thrown_away() {
         assert_eq!(left(&nights(3), &keep(0, [0, 0, 0, 0])), ["20261125"]);
+    }
+
+    #[test]
+    fn the_newest_proven_one_stays_whoever_made_it() {
+        let mut backups = nights(6);
+        for at in [1, 2] {
+            backups[at].manifest.as_mut().unwrap().tag = Some("before-restore".into());
+        }
+        for at in [2, 4, 5] {
+            backups[at].proof = backup("20261121T041500Z-000000", true, true).proof;
+        }
+        let judged = judge(&backups, &keep(1, [0, 0, 0, 0]), OWN);
+        let stays: Vec<bool> = judged.iter().map(Verdict::stays).collect();
+        assert_eq!(stays, [true, true, true, false, true, false]);
+        assert_eq!(judged[2].reasons, ["the newest that is proven"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The folder that backups are in: what is there, and what is known of each.
 
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, Part};
 use crate::error::{Exit, Failure, Result};
 use crate::host::files::{self, Perms};
 use crate::host::store::open_trusted;
@@ -169,9 +169,23 @@ pub fn list_own(host: &Reader, dir: &Path, domain: &str) -> Result<Vec<Shelved>>
 }
 
 fn look(host: &Reader, path: PathBuf, id: String, time: Timestamp) -> Shelved {
-    let manifest = read(host, &path).map_err(|failure| failure.summary());
+    let manifest = read(host, &path).and_then(|manifest| all_there(host, &path, manifest));
+    let manifest = manifest.map_err(|failure| failure.summary());
     let (proof, offsite) = (beside(host, &path, PROOF), beside(host, &path, COPY));
     Shelved { id, time, path, manifest, proof, offsite }
+}
+
+// What a full disk or a careless hand leaves is seen without reading it.
+fn all_there(host: &Reader, path: &Path, manifest: Manifest) -> Result<Manifest> {
+    for Part { name, stored, .. } in &manifest.parts {
+        let why = match host.stat(&path.join(name))?.map(|meta| meta.bytes) {
+            None => format!("{name} is missing"),
+            Some(bytes) if bytes != stored.bytes => super::sized(name, bytes, stored),
+            Some(_) => continue,
+        };
+        return Err(super::damaged(name, why));
+    }
+    Ok(manifest)
 }
 
 // What was noted later; nothing, if it is not understood.
@@ -264,7 +278,7 @@ pub(super) fn adopt(host: &Writer<'_>, path: &Path, id: &str) -> Result<()> {
         }
     }
     let backup = look(host, path.to_owned(), id.to_owned(), Timestamp::UNIX_EPOCH);
-    match super::check::sums(host, &backup).into_iter().next() {
+    match super::check::sums(host, &backup)?.into_iter().next() {
         None => Ok(()),
         Some(finding) => Err(super::damaged(id, finding)),
     }

@@ -13,11 +13,12 @@ use crate::settings::Settings;
 use crate::settings::input::UserNamespace;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 /// Names of the trees of each archive.
 pub(super) const DATA: &[&str] = &["data", "media", "templates", "certs", "blueprints"];
-const CONFIG: &[&str] = &["etc", "units", "boot", "site", "ledger"];
+const CONFIG: &[&str] = &["etc", "settings", "units", "boot", "site", "ledger"];
 
 /// The names of the trees that an archive holds.
 pub(super) fn trees(start: &str) -> &'static [&'static str] {
@@ -103,8 +104,20 @@ impl Installation {
         ];
         let there = trees.into_iter().filter_map(|(name, path)| Some((name, path?)));
         let listed = there.map(|(name, path)| Listed::of(host, name, &path));
-        listed.filter_map(Result::transpose).collect()
+        let mut listed: Vec<Listed> =
+            listed.filter_map(Result::transpose).collect::<Result<_>>()?;
+        if let Some((dir, file)) = elsewhere(settings) {
+            listed.extend(Listed::of(host, "settings", dir)?.map(|dir| dir.only(file)));
+        }
+        Ok(listed)
     }
+}
+
+/// Folder and name of the settings, where they are not among those that `etc` holds.
+pub(super) fn elsewhere(settings: &Settings) -> Option<(&Path, &OsStr)> {
+    let path = &settings.paths.settings;
+    let usual = *path == settings.paths.etc.join("install.toml");
+    path.parent().zip(path.file_name()).filter(|_| !usual)
 }
 
 /// How numbers of this host and numbers inside the containers belong together.

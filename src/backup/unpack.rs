@@ -2,8 +2,10 @@
 //! beside that is refused.
 
 use super::Halves;
+use super::access;
 use super::manifest::{FileRow, Manifest, RowKind, Sum};
 use super::owner::Maps;
+use super::pack::LENDS;
 use super::part::{Hashing, copy};
 use crate::error::{Exit, Failure, Result};
 use crate::host::nest::{Dress, Nest, attribute};
@@ -33,6 +35,8 @@ pub(super) fn unpack(
         .filter(|row| trees.contains(&tree_of(&row.path)))
         .map(|row| (row.path.as_str(), row))
         .collect();
+    // What was made here is as it was.
+    let moved = manifest.maps.as_ref().zip(maps).filter(|(from, to)| from != to);
     let mut seen: BTreeMap<String, Sum> = BTreeMap::new();
     let mut warnings = Vec::new();
     let mut archive = tar::Archive::new(archive);
@@ -42,7 +46,7 @@ pub(super) fn unpack(
         let path = name_of(&entry.path_bytes(), trees)?;
         let row = rows.get(path.as_str()).copied();
         fits(&path, entry.header().entry_type(), row)?;
-        let sum = one(&mut entry, (&path, row), (nests, halves), &mut warnings)?;
+        let sum = one(&mut entry, (&path, row), (nests, moved, halves), &mut warnings)?;
         seen.insert(path, sum);
     }
     for row in rows.values().filter(|row| row.kind == RowKind::File) {
@@ -93,6 +97,9 @@ fn fits(path: &str, kind: tar::EntryType, row: Option<&FileRow>) -> Result<()> {
         // Gone while it was backed up, before it could be read again.
         None if here == RowKind::File => Ok(()),
         Some(row) if row.kind == here => match (&row.target, here) {
+            (_, RowKind::File) if mode_of(row) & LENDS != 0 => {
+                Err(hostile(path, "it would lend its owner's rights (setuid, setgid)"))
+            }
             (Some(target), RowKind::Link) if leads_out(path, target) => {
                 Err(hostile(path, "it is a link that leads out of its folder"))
             }
@@ -100,6 +107,10 @@ fn fits(path: &str, kind: tar::EntryType, row: Option<&FileRow>) -> Result<()> {
         },
         _ => Err(hostile(path, "the manifest says that it is something else")),
     }
+}
+
+fn mode_of(row: &FileRow) -> u32 {
+    u32::from_str_radix(&row.mode, 8).unwrap_or(0o600)
 }
 
 pub(super) fn leads_out(path: &str, target: &Path) -> bool {
@@ -121,7 +132,7 @@ pub(super) fn leads_out(path: &str, target: &Path) -> bool {
 fn one(
     entry: &mut tar::Entry<'_, impl Read>,
     (path, row): (&str, Option<&FileRow>),
-    (nests, halves): (&Nests, &Halves<'_>),
+    (nests, moved, halves): (&Nests, Option<(&Maps, &Maps)>, &Halves<'_>),
     warnings: &mut Vec<String>,
 ) -> Result<Sum> {
     let nest = nests.get(tree_of(path)).filter(|_| row.is_some());
@@ -137,7 +148,15 @@ fn one(
         }
     }
     let fail = |error: io::Error| Failure::new("unpacking", path, error);
-    for (name, value) in attributes(entry).map_err(fail)? {
+    for (name, mut value) in attributes(entry).map_err(fail)? {
+        if let (true, Some((from, to))) = (access::is_list(&name), moved) {
+            let (list, lost) = access::moved(&value, from, to);
+            let lost = lost
+                .iter()
+                .map(|owner| format!("{path}: {owner} of its access list means nothing here"));
+            warnings.extend(lost);
+            value = list;
+        }
         let set = match (&out, nest, row.map(|row| row.kind)) {
             (Some(file), _, _) => attribute(file, &name, &value),
             (None, Some(nest), Some(RowKind::Folder)) => {
@@ -188,9 +207,8 @@ fn dress<'r>(
             warnings
                 .push(format!("{}: {owner} and {group} mean nothing here; root's now", row.path));
         }
-        let mode = u32::from_str_radix(&row.mode, 8).unwrap_or(0o600);
-        let dress =
-            Dress { uid: uid.unwrap_or(0), gid: gid.unwrap_or(0), mode, modified: row.modified };
+        let (uid, gid, mode) = (uid.unwrap_or(0), gid.unwrap_or(0), mode_of(row));
+        let dress = Dress { uid, gid, mode, modified: row.modified };
         nest.dress(inside(&row.path), &dress, row.kind == RowKind::Link)?;
     }
     Ok(())

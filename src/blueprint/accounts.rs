@@ -28,7 +28,7 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) {
         uid: facts.account.as_ref().map(|account| account.uid),
         database: settings.database.name.to_string(),
         server: facts.postgres.known().map(|server| (server.socket_dir.clone(), server.port)),
-        filled: facts.installed.is_some(),
+        filled: !facts.installed.is_absent(),
         mounts: data.chain(media).collect(),
     });
     steps.add(folder(&paths.etc, Wanted::root(0o755)));

@@ -75,7 +75,7 @@ fn answers(steps: &mut Steps, settings: &Settings, server: &Server, places: Plac
 
 fn secrets(steps: &mut Steps, settings: &Settings, facts: &Facts) {
     let path = settings.paths.secret("secret_key");
-    let irreplaceable = facts.installed.is_some().then(|| {
+    let irreplaceable = (!facts.installed.is_absent()).then(|| {
         (
             format!(
                 "the database {} holds an installation, whose sessions and links are signed with it",

@@ -23,7 +23,7 @@ pub(super) fn build(steps: &mut Steps, settings: &Settings, facts: &Facts) -> Re
         return Ok(());
     }
     // A server that has never run has no administrator yet: nobody is to find it.
-    if !(settings.service.started || facts.installed.is_some()) {
+    if !settings.service.started && facts.installed.is_absent() {
         return Ok(());
     }
     let proxy = needed(&facts.proxy, "Caddy")?;

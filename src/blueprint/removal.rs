@@ -41,6 +41,8 @@ pub struct Removal {
     pub reach: Reach,
     /// Databases of runs that were killed: they go before anything else does.
     pub leftovers: Vec<String>,
+    /// Do other hosts have backups in the folder of backups?
+    pub shared: bool,
 }
 
 impl Removal {
@@ -178,11 +180,17 @@ impl Removal {
         folders.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
         let (data, others): (Vec<&Path>, Vec<&Path>) =
             folders.into_iter().partition(|path| holds_data(settings, path));
-        // What lies in another one goes with it: root goes through no folder that others can change.
-        let inner =
-            |path: &Path| data.iter().any(|outer| *outer != path && path.starts_with(outer));
+        // What lies in another one goes with it, or stays with it if that is not ours: root goes through no
+        // folder that others can change.
+        let inner = |path: &Path| path.ancestors().skip(1).any(|outer| holds_data(settings, outer));
         if self.all() {
+            let backups = settings.backup.dir.path();
             for path in data.iter().filter(|path| !inner(path)) {
+                if self.shared && *path == backups {
+                    // What is this host's in there goes by itself.
+                    steps.add(gone(Directory::id_of(path), backups.to_owned()));
+                    continue;
+                }
                 steps.add(TreeGone { id: Directory::id_of(path), path: path.to_path_buf() });
             }
             for user in self.of("user") {

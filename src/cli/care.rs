@@ -33,7 +33,7 @@ pub struct Verify {
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
     /// Write it to this file, whole or not at all, instead of printing it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::absolute)]
     pub output: Option<PathBuf>,
     /// Only these groups of checks.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUPS")]
@@ -77,7 +77,7 @@ pub struct Doctor {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Where to put the bundle [default: /var/lib/authentik-install/authentik-doctor-TIME.tar.zst].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::absolute)]
     pub output: Option<PathBuf>,
 }
 

@@ -13,7 +13,7 @@ pub use backup::{
 pub use care::{Admin, Ak, Doctor, Format, Link, Logs, Part, Password, ResetGroup, Status, Verify};
 pub use own::{Completions, KeyArgs, Man, Own, Shell, Update, VerifyDownload};
 pub use restore::{Commit, Restore, RestoreVerb};
-pub use settings::{ConfigArgs, SETTINGS_PATH, ScopeArgs, SettingsArgs};
+pub use settings::{ConfigArgs, DEADLINE, SETTINGS_PATH, ScopeArgs, SettingsArgs};
 
 pub use uninstall::Uninstall;
 
@@ -185,6 +185,11 @@ pub enum SettingsVerb {
     /// Check the settings as `install` would, given secrets too. Changes nothing.
     #[command(after_help = "Example:\n  authentik-install settings check")]
     Check(Box<SettingsCheck>),
+}
+
+// The folder that one stands in is no other one later.
+fn absolute(text: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(text)
 }
 
 /// `settings init`

@@ -74,6 +74,6 @@ pub struct Completions {
 #[derive(Debug, Args)]
 pub struct Man {
     /// Write a page for every verb into this folder, instead of printing the first one.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = super::absolute)]
     pub output: Option<PathBuf>,
 }

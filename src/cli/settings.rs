@@ -7,6 +7,8 @@ use crate::settings::input::{DatabaseAuth, DatabaseInput, Input, ProxyInput, Tls
 use clap::Args;
 use std::path::PathBuf;
 
+/// Seconds that authentik has to answer: the first start migrates for minutes.
+pub const DEADLINE: u64 = 900;
 /// Where the settings are.
 pub const SETTINGS_PATH: &str = "/etc/authentik/install.toml";
 
@@ -66,7 +68,7 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "DIR", env = "CREDENTIALS_DIRECTORY", hide = true)]
     pub credentials_directory: Option<PathBuf>,
     /// Longest wait in seconds for authentik to answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = DEADLINE, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub deadline: u64,
 }
 

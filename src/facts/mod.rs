@@ -35,6 +35,11 @@ impl<T> Fact<T> {
         }
     }
 
+    /// Is it not there, for certain?
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Fact::Absent)
+    }
+
     /// The thing, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
@@ -68,7 +73,7 @@ pub struct Facts {
     /// The host's PostgreSQL.
     pub postgres: Fact<Server>,
     /// The version of the installation that the database holds, if it holds one.
-    pub installed: Option<String>,
+    pub installed: Fact<String>,
     /// The image in the service user's storage.
     pub image: Option<Image>,
     /// The host's Valkey; not looked for where the line needs none.
@@ -107,7 +112,7 @@ impl Facts {
                 }
                 _ => None,
             };
-            let (postgres, installed) = postgres.join().unwrap_or_else(|_| (lost(), None));
+            let (postgres, installed) = postgres.join().unwrap_or_else(|_| (lost(), lost()));
             let proxy = proxy.join().unwrap_or_else(|_| lost());
             let cache = cache.map_or(Fact::Absent, |look| look.join().unwrap_or_else(|_| lost()));
             Ok(Facts {
@@ -132,20 +137,28 @@ impl Facts {
     /// # Errors
     /// If that was asked for. Nothing was touched.
     pub fn refuse_other_line(&self, settings: &Settings) -> Result<()> {
-        let Some(here) = &self.installed else { return Ok(()) };
         let (version, database) = (&settings.version, &settings.database.name);
+        let refused = |why: String, next: String| {
+            Err(Failure::new("installing", format!("authentik {version}"), why)
+                .next(format!("{next}\nNothing was touched."))
+                .exit(Exit::Unfit))
+        };
+        let here = match &self.installed {
+            Fact::Known(here) => here,
+            Fact::Absent => return Ok(()),
+            // What may hold an installation is not taken for empty.
+            Fact::Unknown(why) => {
+                let why = format!("what the database {database} holds cannot be told: {why}");
+                return refused(why, "authentik-install verify --only database".to_owned());
+            }
+        };
         let why = match release::compare(version, here) {
             Step::Same | Step::Patch => return Ok(()),
             Step::Older => "an older patch may not know what the newer one has written",
             Step::OtherLine => "another line migrates the database, for good",
         };
-        Err(Failure::new(
-            "installing",
-            format!("authentik {version}"),
-            format!("the database {database} holds authentik {here}, and {why}"),
-        )
-        .next(format!("keep it: --version {here}\nNothing was touched."))
-        .exit(Exit::Unfit))
+        let why = format!("the database {database} holds authentik {here}, and {why}");
+        refused(why, format!("keep it: --version {here}"))
     }
 }
 
@@ -181,10 +194,11 @@ fn subordinate(host: &Reader, account: &Account) -> Result<Option<Ids>> {
     })
 }
 
-fn postgres(host: &Reader, settings: &Settings) -> (Fact<Server>, Option<String>) {
+fn postgres(host: &Reader, settings: &Settings) -> (Fact<Server>, Fact<String>) {
     let server = Fact::of(host.postgres());
-    let installed = server.known().and_then(|server| {
-        installed(host, server, settings.database.name.as_str()).unwrap_or_default()
+    // A server that cannot be asked is told by what needs it.
+    let installed = server.known().map_or(Fact::Absent, |server| {
+        Fact::of(installed(host, server, settings.database.name.as_str()))
     });
     (server, installed)
 }

@@ -41,7 +41,7 @@ fn days(age: SignedDuration) -> String {
 pub(super) fn age(context: &Context) -> Result<Finding> {
     context.set_up(|all| {
         let backup = &context.settings.backup;
-        let allowed = context.host.calendar_period(backup.schedule.as_str())? * 2;
+        let allowed = context.host.calendar_gap(backup.schedule.as_str())? * 2;
         let now = Timestamp::now();
         let newest = all.iter().find(|one| one.is_good());
         // Until the first one is due there can be none.

@@ -3,6 +3,7 @@
 use super::{Context, Measure};
 use crate::checks::Finding;
 use crate::error::{Failure, Result};
+use crate::facts::Fact;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -97,13 +98,14 @@ pub(super) fn schema(context: &Context) -> Result<Finding> {
     context.server()?;
     let version = context.settings.version.as_str();
     let log = "journalctl CONTAINER_NAME=authentik-server -n 50";
-    Ok(match context.facts()?.installed.as_deref() {
-        Some(here) if here == version => Finding::ok(format!("authentik {here}")),
-        Some(here) => Finding::fail(
+    Ok(match &context.facts()?.installed {
+        Fact::Known(here) if here == version => Finding::ok(format!("authentik {here}")),
+        Fact::Known(here) => Finding::fail(
             format!("the database holds authentik {here}, and {version} is installed"),
             log,
         ),
-        None => Finding::fail("the database holds no authentik", log),
+        Fact::Absent => Finding::fail("the database holds no authentik", log),
+        Fact::Unknown(why) => Finding::fail(why.as_str(), log),
     })
 }
 

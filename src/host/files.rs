@@ -52,6 +52,8 @@ pub struct Meta {
     pub kind: FileType,
     /// Owner and mode.
     pub perms: Perms,
+    /// Size in bytes.
+    pub bytes: u64,
     /// Last change of the content, in nanoseconds since 1970 (UTC).
     pub modified: i128,
 }

@@ -112,7 +112,8 @@ impl Client {
     pub fn public(host: &Reader, domain: &Domain, trust: &Trust) -> Result<Self> {
         let tls = TlsConfig::builder();
         let tls = match trust {
-            Trust::Public => tls.root_certs(RootCerts::WebPki),
+            // Caddy may have another authority than the usual one, which this host knows.
+            Trust::Public => tls.root_certs(roots(host)),
             Trust::Anybody => tls.disable_verification(true),
             Trust::Only(pem) => {
                 let root = Certificate::from_pem(pem).map_err(|error| {

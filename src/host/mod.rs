@@ -83,6 +83,14 @@ impl Reader {
         self.interrupt.check()
     }
 
+    /// The same for what copies streams.
+    ///
+    /// # Errors
+    /// If so.
+    pub fn go_on(&self) -> std::io::Result<()> {
+        self.check_interrupt().map_err(|stop| std::io::Error::other(stop.summary()))
+    }
+
     /// Asks the host anew from now on: something has changed, or time has passed.
     pub fn forget(&self) {
         self.memo.forget_but(About::Machine);

@@ -5,8 +5,8 @@ use crate::error::{Failure, Result};
 use crate::host::Writer;
 use crate::host::openat::{Trust, failure, open_in, parent_of};
 use rustix::fs::{
-    AtFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags, fchmod, fchown, fsetxattr, fsync,
-    mkdirat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags, fchmod, fchown, fsetxattr,
+    fstat, fsync, mkdirat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
@@ -133,7 +133,12 @@ impl Nest {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let fd = open_in(&self.top, path, flags, Mode::empty()).map_err(fail)?;
         fchown(&fd, Some(uid), Some(gid)).map_err(fail)?;
-        fchmod(&fd, Mode::from_raw_mode(dress.mode & 0o1777)).map_err(fail)?;
+        let stat = fstat(&fd).map_err(fail)?;
+        let allowed = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => 0o3777,
+            _ => 0o1777,
+        };
+        fchmod(&fd, Mode::from_raw_mode(dress.mode & allowed)).map_err(fail)?;
         rustix::fs::futimens(&fd, &times).map_err(fail)?;
         fsync(&fd).map_err(fail)
     }

@@ -99,16 +99,16 @@ pub(super) fn trusted(dir: &OwnedFd, shown: &Path) -> Result<()> {
     if stat.st_uid == 0 && stat.st_mode & 0o022 == 0 {
         return Ok(());
     }
-    Err(failure(
-        "going through",
-        shown,
-        "others than root can change this folder, so root does not use paths through it",
-    )
-    .next(format!(
-        "make it root's alone, if nobody else has to write there: chown root:root {0}; chmod go-w {0}",
-        shown.display()
-    ))
-    .exit(Exit::Unfit))
+    let next = match stat.st_mode & Mode::SVTX.as_raw_mode() {
+        0 => format!(
+            "make it root's alone, if nobody else has to write there: chown root:root {0}; chmod go-w {0}",
+            shown.display()
+        ),
+        // It is everybody's on purpose, as /tmp is.
+        _ => "choose a folder that root alone can change, such as /root".to_owned(),
+    };
+    let why = "others than root can change this folder, so root does not use paths through it";
+    Err(failure("going through", shown, why).next(next).exit(Exit::Unfit))
 }
 
 /// Opens a folder component by component. `None`: it does not exist.
@@ -167,6 +167,7 @@ pub(super) fn meta(stat: &Stat) -> Meta {
     Meta {
         kind: FileType::from_raw_mode(stat.st_mode),
         perms: Perms { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
+        bytes: u64::try_from(stat.st_size).unwrap_or(0),
         modified: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
     }
 }

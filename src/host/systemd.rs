@@ -58,6 +58,24 @@ impl Manager<'_> {
     }
 }
 
+/// Of as many moments the gaps are looked at: more than a week of a schedule by the day.
+const MOMENTS: &str = "--iterations=10";
+
+// "Next elapse: Mon 2026-11-30 04:15:00 UTC", and then "Iteration #2: …".
+fn longest_gap(said: &str) -> Option<jiff::SignedDuration> {
+    let moments: Vec<jiff::civil::DateTime> = said
+        .lines()
+        .filter_map(|line| {
+            let (name, time) = line.split_once(": ")?;
+            let wanted = name.ends_with("Next elapse") || name.contains('#');
+            let time = time.trim().strip_suffix(" UTC").filter(|_| wanted)?;
+            jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S", time).ok()
+        })
+        .collect();
+    let later = moments.iter().skip(1);
+    moments.iter().zip(later).map(|(one, next)| next.duration_since(*one)).max()
+}
+
 impl Reader {
     /// State of one unit. A unit that does not exist has the load state `not-found`.
     ///
@@ -101,23 +119,17 @@ impl Reader {
         })
     }
 
-    /// The time between the next two moments of a calendar expression.
+    /// The longest time between two of the next moments of a calendar expression that follow each other:
+    /// a schedule may leave out weekends.
     ///
     /// # Errors
     /// If systemd does not take it for one, or it has no two moments to come.
-    pub fn calendar_period(&self, text: &str) -> Result<jiff::SignedDuration> {
+    pub fn calendar_gap(&self, text: &str) -> Result<jiff::SignedDuration> {
         let asked = Cmd::new("systemd-analyze").env("TZ", "UTC").asks(About::Machine);
-        let said = asked.args(["calendar", "--iterations=2", text]).run(self)?;
-        let mut moments = said.lines().filter_map(|line| {
-            let (name, time) = line.split_once(": ")?;
-            let wanted = name.ends_with("Next elapse") || name.ends_with("#2");
-            let time = time.trim().strip_suffix(" UTC").filter(|_| wanted)?;
-            jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S", time).ok()
-        });
-        match (moments.next(), moments.next()) {
-            (Some(first), Some(second)) => Ok(second.duration_since(first)),
-            _ => Err(Failure::new("asking systemd when that is", text, "it comes once at most")),
-        }
+        let said = asked.args(["calendar", MOMENTS, text]).run(self)?;
+        longest_gap(&said).ok_or_else(|| {
+            Failure::new("asking systemd when that is", text, "it comes once at most")
+        })
     }
 
     /// Refuses what systemd does not take for a calendar expression.
@@ -351,5 +363,20 @@ impl Writer<'_> {
             .changes_only(JOB)
             .run(self)
             .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_may_leave_out_weekends() {
+        let said = "  Original form: Mon..Fri 04:15\nNormalized form: Mon..Fri *-*-* 04:15:00\n    \
+            Next elapse: Fri 2026-11-27 04:15:00 UTC\n       From now: 3h left\n   \
+            Iteration #2: Mon 2026-11-30 04:15:00 UTC\n       From now: 3 days left\n       \
+            Iter. #3: Tue 2026-12-01 04:15:00 UTC\n       From now: 4 days left\n";
+        assert_eq!(longest_gap(said), Some(jiff::SignedDuration::from_hours(72)));
+        assert_eq!(longest_gap("    Next elapse: Fri 2026-11-27 04:15:00 UTC\n"), None);
     }
 }

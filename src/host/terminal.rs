@@ -4,9 +4,14 @@ use crate::error::{Failure, Result};
 use crate::host::Reader;
 use crate::host::accounts::Account;
 use crate::host::run::{Cmd, find};
-use std::io::IsTerminal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+
+/// Between two looks whether somebody wants to stop.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 impl Cmd {
     /// Runs with our own standard streams, for as long as it takes, and returns its exit status, as a
@@ -51,6 +56,25 @@ impl Reader {
         let flags: &[&str] = if terminal { &["exec", "-it"] } else { &["exec", "-i"] };
         let cmd = Cmd::new("podman").user(account).args(flags.iter().copied()).arg(container);
         cmd.args(args.iter().map(String::as_str)).hand_over(self)
+    }
+
+    /// Waits for a line on the terminal; blanks at its ends are left out.
+    ///
+    /// # Errors
+    /// As the signal that came instead. Inside, if the terminal cannot be read.
+    pub fn line_of_person(&self) -> Result<io::Result<String>> {
+        let stdin = io::stdin();
+        loop {
+            // Reading goes on after a signal, so nothing is read before there is something.
+            self.check_interrupt()?;
+            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&LOOK)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Err(errno) => return Ok(Err(errno.into())),
+                Ok(_) => break,
+            }
+        }
+        let mut line = String::new();
+        Ok(stdin.lock().read_line(&mut line).map(|_| line.trim().to_owned()))
     }
 
     /// Shows a person the journal, through journalctl with these arguments, and returns its exit

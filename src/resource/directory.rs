@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn meta(kind: FileType, mode: u32) -> Option<Meta> {
-        Some(Meta { kind, perms: Perms::root(mode), modified: 0 })
+        Some(Meta { kind, perms: Perms::root(mode), bytes: 0, modified: 0 })
     }
 
     #[test]

@@ -176,7 +176,8 @@ mod tests {
     use rustix::fs::FileType;
 
     fn now(text: &str, mode: u32) -> Option<FileNow> {
-        let meta = Meta { kind: FileType::RegularFile, perms: Perms::root(mode), modified: 0 };
+        let meta =
+            Meta { kind: FileType::RegularFile, perms: Perms::root(mode), bytes: 0, modified: 0 };
         Some(FileNow { meta, bytes: text.as_bytes().to_vec(), fixed: false })
     }
 

@@ -8,6 +8,7 @@ use crate::names::{
     AbsPath, Calendar, Domain, Email, EnvName, EnvValue, HostName, ImageName, MailFrom, PgName,
     Port, Recipient, Repository, UserName, Version,
 };
+use crate::text::redact::Redactor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -258,7 +259,8 @@ impl Input {
     /// With line and column, and the nearest known key if one is unknown.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self> {
         toml_edit::de::from_str(text).map_err(|error| {
-            let said = error.to_string();
+            // It quotes the line, where somebody may have written what belongs nowhere.
+            let said = Redactor::new([]).clean(&error.to_string());
             let failure = Failure::new("reading the settings", path.display(), said.trim_end());
             match unknown_key(&said).and_then(nearest) {
                 Some(near) => failure.next(format!("did you mean '{near}'?")),

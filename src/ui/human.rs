@@ -166,6 +166,9 @@ pub fn installed(settings: &Settings, changes: usize, link: Option<&str>) -> Str
                 LifeUnit::Years => "soon (unused it opens for a year)",
             }
         );
+    } else if changes > 0 && settings.admin_password.is_none() {
+        // It may have been made for a run that ended before its link could be opened.
+        let _ = writeln!(out, "A link to sign in as akadmin: authentik-install admin link");
     }
     out
 }

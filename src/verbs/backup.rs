@@ -171,7 +171,10 @@ fn verify(world: &World<'_>, args: &Prove) -> Result<Exit> {
     let ended = looked(world, args, (&settings, &dir));
     if args.scheduled {
         let all = shelf::list_own(&world.host, &dir, settings.domain.as_str()).unwrap_or_default();
-        let last_failed = world.host.unit_result(UNIT).is_ok_and(|result| result != "success");
+        let last_failed = world
+            .host
+            .unit_result(UNIT)
+            .is_ok_and(|result| !matches!(result.as_str(), "success" | "never" | "running"));
         metrics(world, &settings, &all, last_failed);
         let failure = match &ended {
             Ok(Exit::Done) => return ended,
@@ -214,7 +217,7 @@ fn looked(world: &World<'_>, args: &Prove, (settings, dir): (&Settings, &Path)) 
                 let role = settings.database.user.as_str();
                 check::prove(&writer, (&server, role), one, &identities, world.told)?.findings
             }
-            false => check::sums(host, one),
+            false => check::sums(host, one)?,
         };
         if !deep && !findings.is_empty() {
             note_damage(world, args.scheduled, one, &findings);
@@ -324,13 +327,13 @@ fn prune(world: &World<'_>, args: &Prune) -> Result<Exit> {
 fn carry(world: &World<'_>, args: &Export) -> Result<Exit> {
     let (_, dir) = opened(world, &args.shelf)?;
     let one = shelf::find(&world.host, &dir, &args.id)?;
-    let findings = check::sums(&world.host, &one);
+    let findings = check::sums(&world.host, &one)?;
     if let Some(finding) = findings.first() {
         return Err(Failure::new("exporting", &one.id, finding.as_str())
             .next("authentik-install backup list")
             .exit(Exit::Damaged));
     }
-    let bytes = export::export(&one, &args.file)?;
+    let bytes = export::export(&world.host, &one, &args.file)?;
     world.output.result(&format!("{}: {bytes} bytes", args.file.display()));
     Ok(Exit::Done)
 }

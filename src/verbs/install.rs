@@ -7,15 +7,16 @@ use crate::engine::apply::{self, Done};
 use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
-use crate::host::Writer;
 use crate::host::lock::Lock;
-use crate::resource::Id;
+use crate::host::{Reader, Writer};
 use crate::resource::admin::ADMIN;
+use crate::resource::settings_file::SettingsFile;
+use crate::resource::{Id, Resource, Seen, Standing, Verdict};
 use crate::settings::Settings;
 use crate::ui::{human, json};
 use crate::verbs::packages::Missing;
 use crate::verbs::{self, World, admin, plan};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 
 /// Installs, or brings back to what the settings say.
 ///
@@ -25,6 +26,7 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     let mut settings = verbs::resolved(&world.host, &args.settings)?;
     settings.adopt = args.scope.adopt;
     let phases = args.scope.chosen();
+    refuse_unwritten(&world.host, &settings, &phases)?;
     let asks = !args.yes && !args.dry_run;
     if asks {
         refuse_without_terminal()?;
@@ -48,7 +50,8 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     let lock = Lock::take("install")?;
     Journal::refuse_half_way(&world.host)?;
     if let Some(missing) = missing {
-        if asks && !asked(&format!("{}\nInstall these packages?", missing.line()))? {
+        let question = format!("{}\nInstall these packages?", missing.line());
+        if asks && !asked(&world.host, &question)? {
             return Ok(Exit::Done);
         }
         missing.install(world, &Writer::new(world.host.clone(), &lock), &settings)?;
@@ -71,9 +74,29 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+// What a run follows and does not write down is forgotten by the next one.
+fn refuse_unwritten(host: &Reader, settings: &Settings, phases: &[Phase]) -> Result<()> {
+    let path = settings.paths.settings.clone();
+    let file = SettingsFile { path: path.clone(), choices: settings.choices() };
+    let written = match file.inspect(host)? {
+        Seen::Now(found) => matches!(file.diff(&found, &Standing::Unclaimed), Verdict::Converged),
+        Seen::After(_) => false,
+    };
+    if written || phases.contains(&Phase::Accounts) {
+        return Ok(());
+    }
+    let why = "without the phase 'accounts' what is given here would not be written into it";
+    Err(Failure::new("following other settings than those of", path.display(), why)
+        .next(format!(
+            "write it into {} first, or add the phase: --only accounts,…",
+            path.display()
+        ))
+        .exit(Exit::Usage))
+}
+
 fn ask(world: &World<'_>, plan: &Plan, diff: bool) -> Result<bool> {
     world.output.result(&human::plan(plan, diff));
-    let yes = asked("Go ahead?")?;
+    let yes = asked(&world.host, "Go ahead?")?;
     if !yes {
         world.told.emit(&Event::note("Nothing was touched."));
     }
@@ -84,24 +107,21 @@ fn ask(world: &World<'_>, plan: &Plan, diff: bool) -> Result<bool> {
 ///
 /// # Errors
 /// With [`Exit::Usage`] if there is none.
-pub(super) fn asked(question: &str) -> Result<bool> {
-    let answer = answered(&format!("{question} [y/N] "))?;
+pub(super) fn asked(host: &Reader, question: &str) -> Result<bool> {
+    let answer = answered(host, &format!("{question} [y/N] "))?;
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// What is typed on the terminal.
 ///
 /// # Errors
-/// With [`Exit::Usage`] if there is none.
-pub(super) fn answered(question: &str) -> Result<String> {
+/// With [`Exit::Usage`] if there is none, or as the signal that came instead of an answer.
+pub(super) fn answered(host: &Reader, question: &str) -> Result<String> {
     refuse_without_terminal()?;
+    let failed = |error| Failure::new("asking", "whether to go ahead", error).exit(Exit::Usage);
     let mut err = std::io::stderr();
-    let mut answer = String::new();
-    let read = write!(err, "{question}")
-        .and_then(|()| err.flush())
-        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::new("asking", "whether to go ahead", error).exit(Exit::Usage))?;
-    Ok(answer.trim().to_owned())
+    write!(err, "{question}").and_then(|()| err.flush()).map_err(failed)?;
+    host.line_of_person()?.map_err(failed)
 }
 
 fn refuse_without_terminal() -> Result<()> {

@@ -20,7 +20,7 @@ mod undo;
 pub mod uninstall;
 pub mod verify;
 
-use crate::cli::SettingsArgs;
+use crate::cli::{DEADLINE, SettingsArgs};
 use crate::error::{Exit, Failure, Result};
 use crate::event::{Output, Sink};
 use crate::host::Reader;
@@ -92,7 +92,7 @@ fn stored(host: &Reader, path: &Path) -> Result<Settings> {
         settings_path: path.to_owned(),
         image_archive: None,
         admin_password: None,
-        deadline: Duration::from_secs(60),
+        deadline: Duration::from_secs(DEADLINE),
     };
     Settings::resolve(Input::default(), (file.0, &file.1), once)
 }

@@ -21,7 +21,7 @@ use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
 use crate::resource::file::kept;
-use crate::resource::workload::{SERVICES, STOP};
+use crate::resource::workload::SERVICES;
 use crate::settings::Settings;
 use crate::verbs::{self, World, account, admin, backup, offsite, plan, secrets, undo};
 use std::collections::BTreeSet;
@@ -192,7 +192,7 @@ fn settings(
         return verbs::resolved(host, &args.settings);
     }
     let files = chosen.config()?;
-    let text = files.get("install.toml").ok_or_else(|| {
+    let text = files.get(restore::SETTINGS).ok_or_else(|| {
         Failure::new("restoring", &chosen.backup.id, "it holds no install.toml").exit(Exit::Damaged)
     })?;
     let mut settings = verbs::resolved_over(host, &args.settings, text.expose())?;
@@ -246,7 +246,7 @@ fn tell(world: &World<'_>, chosen: &Chosen<'_>, wanted: &BTreeSet<What>, install
 }
 
 fn confirmed(world: &World<'_>) -> Result<bool> {
-    let yes = super::install::asked("restore it?")?;
+    let yes = super::install::asked(&world.host, "restore it?")?;
     if !yes {
         world.told.emit(&Event::note("Nothing was touched."));
     }
@@ -266,7 +266,7 @@ impl Job<'_> {
     fn onto_nothing(&self, chosen: &Chosen<'_>, journal: Journal) -> Result<()> {
         Journal::note_empty(self.host)?;
         let files = chosen.config()?;
-        if let Some(text) = files.get("install.toml") {
+        if let Some(text) = files.get(restore::SETTINGS) {
             self.put_settings(text.expose())?;
         }
         self.laid_out()?;
@@ -339,14 +339,13 @@ impl Job<'_> {
         }
         let text = "stopping authentik, and exchanging the old for the restored";
         world.told.emit(&Event::note(text));
-        let manager = Manager::User(&account);
-        let stopped =
-            journal.announce(host).and_then(|()| host.unit_job(manager, "stop", &SERVICES, STOP));
+        let stopped = journal.announce(host).and_then(|()| undo::stop(host, &account));
         if let Err(failure) = stopped {
             // Nothing is exchanged yet: what was there goes on.
             let host = host.undisturbed();
             let back = journal.back(&host, server);
-            return Err(failure.tidied(back).tidied(host.queue_job(manager, "start", &SERVICES)));
+            let started = host.queue_job(Manager::User(&account), "start", &SERVICES);
+            return Err(failure.tidied(back).tidied(started));
         }
         // The one that this installation has, not the one of which the backup speaks. A cache that stays
         // full is no reason to stay down.

@@ -6,6 +6,7 @@ use crate::cli::Commit;
 use crate::engine::apply::{self, Done};
 use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
+use crate::host::accounts::Account;
 use crate::host::lock::Lock;
 use crate::host::postgres::Server;
 use crate::host::systemd::Manager;
@@ -68,6 +69,17 @@ pub(super) fn refuse_unsettled(host: &Reader) -> Result<()> {
     }
 }
 
+/// Stops authentik. Where the service user has no manager nothing of it runs.
+///
+/// # Errors
+/// If it does not stop.
+pub(super) fn stop(host: &Writer<'_>, account: &Account) -> Result<()> {
+    match host.manager_runs(account) {
+        true => host.unit_job(Manager::User(account), "stop", &SERVICES, STOP),
+        false => Ok(()),
+    }
+}
+
 /// Goes back to what was there before. Whoever asks to stop meanwhile waits: half of it is no place to
 /// stop at.
 ///
@@ -84,7 +96,7 @@ pub(super) fn undo(
     let settings = verbs::stored(&host, config)
         .or_else(|_| verbs::stored(&host, &journal.settings_elsewhere(config)))?;
     let account = account(&host, &settings)?;
-    host.unit_job(Manager::User(&account), "stop", &SERVICES, STOP)?;
+    stop(&host, &account)?;
     journal.back(&host, server)?;
     host.forget();
     let empty = Journal::was_empty(&host)?;

@@ -1,6 +1,7 @@
 //! `uninstall`: what was claimed goes again, the last thing first.
 
 use crate::backup::check;
+use crate::backup::shelf::{self, Shelved};
 use crate::backup::swap::Journal;
 use crate::blueprint::removal::{Reach, Removal};
 use crate::cli::Uninstall;
@@ -8,7 +9,8 @@ use crate::engine::apply::{self, Done};
 use crate::engine::ledger::Ledger;
 use crate::engine::plan::Plan;
 use crate::error::{Exit, Failure, Result};
-use crate::facts::Facts;
+use crate::event::Event;
+use crate::facts::{Fact, Facts};
 use crate::host::lock::Lock;
 use crate::host::postgres::START;
 use crate::host::{Reader, Writer};
@@ -30,11 +32,23 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     let settings = settings(host, &args.settings.config, args.delete_data.as_deref())?;
     let reach = match &args.delete_data {
         None => Reach::Service,
-        Some(typed) => confirmed(args, typed, settings.domain.as_str())?,
+        Some(typed) => confirmed(host, args, typed, settings.domain.as_str())?,
     };
     let mut leftovers = Journal::laid_out(host)?;
     leftovers.push(check::SCRATCH.to_owned());
-    let removal = Removal { claims: Ledger::read(host)?.claims(), reach, leftovers };
+    let (own, others) = shelved(host, &settings)?;
+    let claims = Ledger::read(host)?.claims();
+    let shared = reach == Reach::All && !others.is_empty();
+    let removal = Removal { claims, reach, leftovers, shared };
+    if shared {
+        let (dir, of) = (settings.backup.dir.path().display(), settings.domain.as_str());
+        let text = format!(
+            "of the backups in {dir} those of {of} go ({}), and those of others stay ({})",
+            own.len(),
+            others.len()
+        );
+        world.told.emit(&Event::note(text));
+    }
     if args.dry_run {
         let plan = planned(host, &settings, &removal)?;
         world.output.result(&human::plan(&plan, args.diff));
@@ -46,7 +60,7 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     plan.refuse_foreign()?;
     if !args.yes {
         world.output.result(&human::plan(&plan, args.diff));
-        if !install::asked("Take authentik off this host?")? {
+        if !install::asked(host, "Take authentik off this host?")? {
             return Ok(Exit::Done);
         }
         host.forget();
@@ -56,6 +70,11 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     if let (Reach::All, Ok(Some(server))) = (reach, host.postgres()) {
         Journal::sweep(&writer, &server)?;
         check::sweep(&writer, &server)?;
+    }
+    if shared {
+        for one in &own {
+            shelf::discard(&writer, settings.backup.dir.path(), &one.id)?;
+        }
     }
     let mut done = Done::default();
     let build = |phase, facts: &Facts| removal.phase(phase, &settings, facts);
@@ -69,6 +88,14 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+// The backups of this installation, and those of others. Of one that is damaged nobody knows.
+fn shelved(host: &Reader, settings: &Settings) -> Result<(Vec<Shelved>, Vec<Shelved>)> {
+    let (name, domain) = (host.host_name(), settings.domain.as_str());
+    let all = shelf::list(host, settings.backup.dir.path())?;
+    let known = all.into_iter().filter(|one| one.manifest.is_ok());
+    Ok(known.partition(|one| one.may_be_of(&name, domain)))
+}
+
 fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
     let facts = Facts::gather(host, settings)?;
     refuse_other_server(host, &facts)?;
@@ -77,7 +104,9 @@ fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan
 
 // What is ours in a server that is down would be forgotten, not removed.
 fn refuse_other_server(host: &Reader, facts: &Facts) -> Result<()> {
-    let (Some(found), None) = (facts.postgres.known(), &facts.installed) else { return Ok(()) };
+    let (Some(found), Fact::Absent) = (facts.postgres.known(), &facts.installed) else {
+        return Ok(());
+    };
     let other = settled::servers(host)?
         .into_iter()
         .find(|(dir, port)| (dir, *port) != (&found.socket_dir, found.port));
@@ -114,11 +143,14 @@ fn settings(host: &Reader, path: &Path, typed: Option<&str>) -> Result<Settings>
     Settings::resolve(Input::default(), (Input::from_toml(&text, path)?, &text), once)
 }
 
-fn confirmed(args: &Uninstall, typed: &str, domain: &str) -> Result<Reach> {
+fn confirmed(host: &Reader, args: &Uninstall, typed: &str, domain: &str) -> Result<Reach> {
     let typed = match (typed, args.yes || args.dry_run) {
-        ("", false) => install::answered(&format!(
-            "Database, uploads, secrets and all backups are going to be deleted. Type {domain} to go on: "
-        ))?,
+        ("", false) => install::answered(
+            host,
+            &format!(
+                "Database, uploads, secrets and all backups are going to be deleted. Type {domain} to go on: "
+            ),
+        )?,
         ("", true) if args.dry_run => domain.to_owned(),
         (typed, _) => typed.to_owned(),
     };

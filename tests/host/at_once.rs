@@ -20,7 +20,7 @@ fn runs_wait_for_nobody_and_end_when_told() {
     let install = INSTALL.join(" ");
 
     let holder = start(&install, "first");
-    host.sh("for i in $(seq 100); do test -s /run/authentik-install/lock && test -e /etc/authentik/install.toml && exit 0; sleep 0.1; done; exit 1");
+    host.sh("for i in $(seq 600); do test -s /run/authentik-install/lock && test -e /etc/authentik/install.toml && exit 0; sleep 0.1; done; exit 1");
     for other in [&INSTALL[..], &["uninstall", "--yes"], &["backup", "create"]] {
         let refused = host.tool(other).exits(6);
         assert!(

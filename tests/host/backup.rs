@@ -239,17 +239,19 @@ fn a_backup_that_cannot_be_made_leaves_nothing() {
     fails("missing", create(&host, &["--dir", "/mnt/none"]), DIR, &[&good]);
 
     // A lock holds the dump; meanwhile it is killed, the server is stopped, we are killed.
-    let held = "systemd-run -q --unit held -p User=postgres psql -d authentik -c 'BEGIN; LOCK authentik_install_id; SELECT pg_sleep(90)'; sleep 1";
+    let held = "systemd-run -q --unit held -p User=postgres psql -d authentik -c 'BEGIN; LOCK authentik_install_id; SELECT pg_sleep(600)'; \
+        for i in $(seq 300); do runuser -u postgres -- psql -XAtqc \"SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'\" | grep -q 1 && exit 0; sleep 0.1; done; exit 1";
     let during = |act: &str| {
         host.sh(held);
-        host.sh("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup create; sleep 2");
+        host.sh("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup create; \
+            for i in $(seq 300); do pgrep -x pg_dump >/dev/null && exit 0; sleep 0.1; done; exit 1");
         host.sh(&format!("{act} || true"));
-        host.sh("for i in $(seq 100); do systemctl is-active -q made || exit 0; sleep 0.2; done; exit 1");
+        host.sh("for i in $(seq 600); do systemctl is-active -q made || exit 0; sleep 0.2; done; exit 1");
         let err = host.sh("cat /run/made");
         let code = host.sh("systemctl show -p ExecMainStatus --value made").trim().parse().unwrap();
         // A server does not notice that a sleeping client is gone.
         host.sh("systemctl stop held 2>/dev/null; systemctl reset-failed made held 2>/dev/null; \
-            runuser -u postgres -- psql -qc \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(90)%' AND pid <> pg_backend_pid()\" >/dev/null 2>&1; true");
+            runuser -u postgres -- psql -qc \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()\" >/dev/null 2>&1; true");
         Answer { code, out: String::new(), err }
     };
     let killed = during("pkill -KILL -x pg_dump");

@@ -171,13 +171,15 @@ pub const CASES: &[Case] = &[
     case(
         "database-connections",
         "warn",
-        "for i in $(seq 80); do runuser -u postgres -- psql -qc 'SELECT pg_sleep(60)' >/dev/null 2>&1 & done; sleep 4",
+        "for i in $(seq 80); do runuser -u postgres -- psql -qc 'SELECT pg_sleep(600)' >/dev/null 2>&1 & done; \
+         for i in $(seq 300); do [ $(runuser -u postgres -- psql -XAtqc \"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'\") -ge 80 ] && break; sleep 0.2; done",
         "runuser -u postgres -- psql -Atqc \"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND pid <> pg_backend_pid()\" >/dev/null; sleep 1",
     ),
     case(
         "database-locks",
         "warn",
-        "systemd-run -q --unit l1 -p User=postgres psql -d authentik -c 'BEGIN; LOCK authentik_install_id; SELECT pg_sleep(90)'; sleep 1; \
+        "systemd-run -q --unit l1 -p User=postgres psql -d authentik -c 'BEGIN; LOCK authentik_install_id; SELECT pg_sleep(90)'; \
+        for i in $(seq 300); do runuser -u postgres -- psql -XAtqc \"SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'\" | grep -q 1 && break; sleep 0.1; done; \
         systemd-run -q --unit l3 -p User=postgres psql -d authentik -c 'SELECT * FROM authentik_install_id'; sleep 11",
         "systemctl stop l1 l3 2>/dev/null; runuser -u postgres -- psql -Atqc \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%authentik_install_id%' AND pid <> pg_backend_pid()\" >/dev/null; sleep 0.5",
     ),
@@ -326,7 +328,7 @@ pub const CASES: &[Case] = &[
         "fail",
         "p=$(pgrep -of '[b]in/ak server'); nsenter -t $p -n ip addr add 192.0.2.9/32 dev lo; \
          systemd-run -q --unit stranger nsenter -t $p -n perl -MIO::Socket::INET -e '@s = IO::Socket::INET->new(LocalAddr => \"192.0.2.9\", PeerAddr => \"127.0.0.1:9000\") or die; sleep 30'; sleep 1",
-        "p=$(pgrep -of '[b]in/ak server'); systemctl stop stranger; nsenter -t $p -n ip addr del 192.0.2.9/32 dev lo; sleep 2",
+        "p=$(pgrep -of '[b]in/ak server'); systemctl stop stranger; sleep 1; nsenter -t $p -n ip addr del 192.0.2.9/32 dev lo; sleep 2",
     ),
     // What takes others with it.
     case(

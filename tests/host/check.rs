@@ -186,14 +186,14 @@ const CASES: &[Case] = &[
         "port-https",
         "fail",
         "port 443 is taken by systemd-socket",
-        "systemd-run --quiet --unit taken systemd-socket-activate -l 443 cat; sleep 0.5",
+        "systemd-run --quiet --unit taken systemd-socket-activate -l 443 cat; for i in $(seq 100); do ss -Hltn 'sport = :443' | grep -q . && break; sleep 0.1; done",
         "systemctl stop taken",
     ),
     case(
         "port-authentik",
         "fail",
         "port 9000 is taken by",
-        "systemd-run --quiet --unit taken systemd-socket-activate -l 127.0.0.1:9000 cat; sleep 0.5",
+        "systemd-run --quiet --unit taken systemd-socket-activate -l 127.0.0.1:9000 cat; for i in $(seq 100); do ss -Hltn 'sport = :9000' | grep -q . && break; sleep 0.1; done",
         "systemctl stop taken",
     ),
     case(

@@ -6,8 +6,20 @@ const REPOSITORY: &str = "localhost:5000/goauthentik/server";
 /// Of `lab-password`, as htpasswd writes it.
 const HTPASSWD: &str = "lab:$2a$04$9JlCpRUPM59AbRLBALKAFuOUm8MM.VrNJ6gSs714StEEZ3vrKyq9W";
 
+/// What comes from the registry comes slowly, so that there is progress to be told.
+const SLOWLY: &str = r#"systemd-run -q perl -MIO::Socket::INET -e '
+    $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:5002", Listen => 9, ReuseAddr => 1) or die; $SIG{CHLD} = "IGNORE";
+    while ($c = $s->accept) {
+        if (fork) { close $c; next }
+        $u = IO::Socket::INET->new("127.0.0.1:5001") or exit;
+        if (!fork) { while (sysread($c, $b, 65536)) { syswrite($u, $b) } shutdown($u, 1); exit }
+        while (sysread($u, $b, 65536)) { syswrite($c, $b); select(undef, undef, undef, 0.005) }
+        exit
+    }'"#;
+
 /// A registry on this host, asked through a proxy that can be made to fail; it asks for a login.
 fn registry(host: &Host) {
+    host.sh(SLOWLY);
     host.sh(&format!(
         "printf '%s\\n' '{HTPASSWD}' >/etc/docker/registry/htpasswd
          sed -i 's/addr: :5000/addr: 127.0.0.1:5001/' /etc/docker/registry/config.yml
@@ -30,14 +42,14 @@ fn registry(host: &Host) {
 		try_files busy
 	}}
 	respond @busy 429
-	reverse_proxy 127.0.0.1:5001
+	reverse_proxy 127.0.0.1:5002
 	log {{
 		output file /run/lab/access.log
 	}}
 }}
 CADDY
          systemd-run --quiet caddy run --adapter caddyfile --config /run/lab/Caddyfile
-         for i in $(seq 50); do curl -s -o /dev/null localhost:5000/v2/ && break; sleep 0.1; done
+         for i in $(seq 300); do curl -sI localhost:5000/v2/ | grep -q ' 401' && break; sleep 0.1; done
          podman login -u lab -p lab-password localhost:5000"
     ));
 }
@@ -129,7 +141,7 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     assert_eq!(before, running());
 
     // Another patch of the line: pulled first, then switched.
-    host.sh("systemctl start docker-registry; sleep 1");
+    host.sh("systemctl start docker-registry; for i in $(seq 300); do curl -s -o /dev/null localhost:5001/v2/ && break; sleep 0.1; done");
     push(&host, "2026.8.4");
     from(&["--version", "2026.8.4"]).exits(0);
     let newest = "SELECT version FROM authentik_version_history ORDER BY timestamp DESC LIMIT 1";

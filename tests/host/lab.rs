@@ -319,13 +319,14 @@ impl Host {
 
     /// Everything on disk that the host did not come with: path, mode, owner and size. What the
     /// system writes by itself all the time is left out, and so is what each health check of a
-    /// container leaves for a moment.
+    /// container leaves for a moment, and what our own leaves every ten minutes.
     pub fn trace(&self) -> String {
         let (upper, varlib) = (self.folder("upper"), self.folder("varlib"));
         let script = format!(
             "for d in {} {}; do cd $d && find . -xdev \\( -path ./var/log -o -path ./run -o -path ./tmp -o -path ./var/tmp \
                -o -path ./postgresql -o -path ./lab -o -path ./systemd -o -path ./valkey -o -path ./var/cache \
-               -o -path '*/overlay-containers/*/userdata' \\) -prune \
+               -o -path '*/overlay-containers/*/userdata' -o -name db.sql-journal \
+               -o -path ./authentik-install/verify.json \\) -prune \
                -o \\( -type f -printf '%p %m %U %s\\n' \\) -o \\( -type d -printf '%p %m %U\\n' \\) -o -printf '%p %y %U\\n'; done | sort",
             upper.display(),
             varlib.display()

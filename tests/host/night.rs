@@ -18,7 +18,7 @@ fn an_interrupted_backup_says_so_and_leaves_nothing() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         host.sh("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup create; \
             for i in $(seq 100); do ls /var/backups/authentik/.partial-*/data.tar.zst >/dev/null 2>&1 && break; sleep 0.05; done");
-        host.sh(&format!("pkill -{signal} -x authentik-insta; for i in $(seq 50); do systemctl is-active -q made || exit 0; sleep 0.1; done; exit 1"));
+        host.sh(&format!("pkill -{signal} -x authentik-insta; for i in $(seq 600); do systemctl is-active -q made || exit 0; sleep 0.1; done; exit 1"));
         let (said, status) = (
             host.sh("cat /run/made"),
             host.sh("systemctl show -p ExecMainStatus --value made; systemctl reset-failed made"),
@@ -65,7 +65,7 @@ fn an_old_one_that_stays_and_one_that_is_damaged() {
 
     // What a look at the sums found is remembered.
     host.sh(&format!(
-        "printf x | dd of={DIR}/{last}/data.tar.zst bs=1 seek=100 conv=notrunc status=none"
+        "printf xxxxxxxx | dd of={DIR}/{last}/data.tar.zst bs=1 seek=100 conv=notrunc status=none"
     ));
     host.tool(&["backup", "verify", &last]).exits(8);
     let list = host.tool(&["backup", "list"]).exits(0).out;

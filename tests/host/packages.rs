@@ -30,7 +30,7 @@ fn a_bare_host_becomes_an_authentik_server() {
 
     // Another package manager is at work, and is waited for.
     host.sh("systemd-run -q --unit=other --service-type=exec apt-get -o DPkg::Pre-Invoke::='touch /run/locked; sleep 15' install -y -q hello; \
-             for i in $(seq 100); do [ -e /run/locked ] && exit 0; sleep 0.2; done; exit 1");
+             for i in $(seq 600); do [ -e /run/locked ] && exit 0; sleep 0.2; done; exit 1");
     // Killed while packages are unpacked, we leave them to come to their end.
     host.sh(&format!(
         "systemd-run -q --unit=ours --service-type=exec /var/lib/lab/authentik-install {} --install-packages; \

@@ -34,6 +34,22 @@ pub fn nothing_is_left_over(host: &Host) {
     assert_eq!(host.sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%restore%'"), "0");
 }
 
+/// A backup of an authentik that never comes to serve its login page, and the host as before.
+fn never_served(host: &Host) -> String {
+    let kept = "slug FROM authentik_flows_flow";
+    let slug = host.sql(&format!("SELECT {kept} LIMIT 1"));
+    host.sql(
+        "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER never BEFORE INSERT ON authentik_flows_flow FOR EACH ROW EXECUTE FUNCTION never();
+         DELETE FROM authentik_flows_flow; UPDATE lab_mark SET mark = 'dead'",
+    );
+    let dead = id(&create(host, &[]).exits(0));
+    host.sql(&format!(
+        "DROP FUNCTION never() CASCADE; INSERT INTO authentik_flows_flow (slug) VALUES ('{slug}'); UPDATE lab_mark SET mark = 'new'"
+    ));
+    dead
+}
+
 #[test]
 fn a_restore_brings_all_back_and_can_be_undone() {
     let host = Host::installed();
@@ -119,7 +135,8 @@ fn a_restore_brings_all_back_and_can_be_undone() {
     host.sh("echo 'nonsense {' >>/etc/caddy/Caddyfile");
     host.tool(&["restore", &backup, "--yes", "--no-safety-backup"]).exits(3).says("caddy-config");
     host.sh("sed -i '$d' /etc/caddy/Caddyfile");
-    let failed = host.tool(&["restore", &backup, "--yes", "--no-safety-backup", "--deadline", "1"]);
+    let dead = never_served(&host);
+    let failed = host.tool(&["restore", &dead, "--yes", "--no-safety-backup", "--deadline", "5"]);
     assert_ne!(failed.code, 0, "{}", failed.err);
     assert!(failed.err.contains("It is as it was before"), "{}", failed.err);
     assert_eq!(mark(&host), "new");
@@ -216,13 +233,15 @@ fn an_empty_host_becomes_the_one_that_was_backed_up() {
     let t1 = old.sh("sha256sum </var/lib/authentik/data/media/public/icons/t1");
     let kept = std::env::temp_dir().join(format!("carried-{}", std::process::id()));
     std::fs::copy(carried, &kept).unwrap();
+    let major = old.major();
     drop(old);
 
     let new = Host::boot("sid");
     std::fs::copy(&kept, new.folder("varlib").join("lab/carried.tar")).unwrap();
     std::fs::remove_file(&kept).unwrap();
     new.sh("for i in 1 2 3; do useradd --system other$i; done; useradd -m somebody; grep -q ^somebody /etc/subuid || usermod --add-subuids 400000-465535 --add-subgids 400000-465535 somebody");
-    assert_eq!(new.sh("ls /usr/lib/postgresql").trim(), "18");
+    // On the next Debian the next PostgreSQL is usual; where all is of it, the same.
+    assert!(new.major() > major || std::env::var_os("AUTHENTIK_INSTALL_SUITE").is_some());
     let is_bare = || {
         let look = new.tool(&["restore", "/var/lib/lab/carried.tar", "--dry-run"]);
         look.exits(0).says("on which nothing is installed");

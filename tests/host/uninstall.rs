@@ -22,8 +22,8 @@ fn listing(host: &Host) -> String {
         "find / /var/lib -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
            -o -path /var/log -o -path /var/cache -o -path /var/lib/lab -o -path '/var/lib/systemd/*' \
            -o -path /var/lib/caddy -o -path '/var/lib/postgresql/*' -o -path '/var/lib/valkey/*' -o -name '*.db' \
-           -o -path '/etc/*-' -o -path '*/overlay-containers/*/userdata' \
-           -o -path '/etc/*shadow' \\) -prune \
+           -o -path '/etc/*-' -o -path '*/overlay-containers/*/userdata' -o -name db.sql-journal \
+           -o -path /var/lib/authentik-install/verify.json -o -path '/etc/*shadow' \\) -prune \
            -o \\( -type f -printf '%p %m %U %G %s\\n' \\) -o -printf '%p %y %m %U %G\\n'; \
          find /var/lib /etc -xdev -name '*authentik*' -not -path '/var/lib/lab/*' -not -path '/var/lib/caddy/*'",
     )

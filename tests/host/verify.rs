@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Levels = BTreeMap<String, (String, String)>;
 
 pub fn levels(host: &Host, more: &[&str]) -> Levels {
-    let answer = host.tool(&[&["verify", "--json"][..], more].concat());
+    let answer = host.tool(&[&["verify", "--json", "--deadline", "60"][..], more].concat());
     let report: serde_json::Value = serde_json::from_str(&answer.out).expect("JSON");
     let healthy = report["healthy"].as_bool().unwrap();
     assert_eq!(answer.code, if healthy { 0 } else { 5 });
