@@ -1,5 +1,6 @@
 //! One backup in one file: a plain archive of its folder.
 
+use super::manifest::Manifest;
 use super::part::copy;
 use super::shelf::{self, Shelved};
 use super::{guide, manifest};
@@ -51,14 +52,16 @@ impl<R: Read> Read for Stoppable<'_, R> {
     }
 }
 
-/// Reads a file that [`export`] wrote into the folder of backups, and gives the backup, and whether it is
-/// new there: one of that name that is there already is used as it is.
+/// Reads a file that [`export`] wrote, or a folder that lies where others could change it, into the folder of
+/// backups, and gives the backup, and whether it is new there: one of that name that is there already is used
+/// as it is.
 ///
 /// # Errors
 /// With [`Exit::Damaged`](crate::error::Exit::Damaged) if it is no such file.
-pub fn import(host: &Writer<'_>, file: &Path, dir: &Path) -> Result<(Shelved, bool)> {
-    let Some(id) = named(host, file)? else {
-        return Err(super::damaged(&file.display().to_string(), "it is empty"));
+pub fn import(host: &Writer<'_>, from: &Path, dir: &Path) -> Result<(Shelved, bool)> {
+    let (id, parts) = match from.is_dir() {
+        true => of_folder(host, from)?,
+        false => (named(host, from)?, Vec::new()),
     };
     let path = dir.join(&id);
     if host.stat(&path)?.is_some() {
@@ -70,7 +73,11 @@ pub fn import(host: &Writer<'_>, file: &Path, dir: &Path) -> Result<(Shelved, bo
     let partial = shelf::partial(host, dir, &id);
     host.remove_tree(&partial)?;
     host.create_private_dir(&partial)?;
-    let read = unpacked(host, file, (&id, &partial))
+    let filled = match from.is_dir() {
+        true => copied(host, (from, &parts), &partial),
+        false => unpacked(host, from, (&id, &partial)),
+    };
+    let read = filled
         .and_then(|()| shelf::adopt(host, &partial, &id))
         .and_then(|()| host.publish_dir(&partial, &path));
     match read {
@@ -79,13 +86,49 @@ pub fn import(host: &Writer<'_>, file: &Path, dir: &Path) -> Result<(Shelved, bo
     }
 }
 
+// The backup that lies in a folder, whatever that is called, and its files.
+fn of_folder(host: &Reader, from: &Path) -> Result<(String, Vec<String>)> {
+    let path = from.join(manifest::NAME);
+    let mut text = Vec::new();
+    let read = host.open_named(&path)?.take(manifest::LARGEST + 1).read_to_end(&mut text);
+    read.map_err(|error| Failure::new("reading", path.display(), error))?;
+    let manifest = Manifest::parse(&text, &path.display().to_string())?;
+    let parts = manifest.parts.into_iter().map(|part| part.name);
+    let others = [manifest::NAME, guide::NAME, shelf::SUMS].map(str::to_owned);
+    match shelf::time_of(&manifest.id) {
+        Some(_) => Ok((manifest.id, others.into_iter().chain(parts).collect())),
+        None => Err(super::damaged(&path.display().to_string(), "it names no backup")),
+    }
+}
+
+fn copied(host: &Writer<'_>, (from, names): (&Path, &[String]), partial: &Path) -> Result<()> {
+    for name in names {
+        if !is_plain(name) {
+            return Err(super::damaged(name, "it is no name of a part"));
+        }
+        put(host, host.open_named(&from.join(name))?, &partial.join(name))?;
+    }
+    Ok(())
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && !name.starts_with('.')
+}
+
+fn put(host: &Writer<'_>, mut from: impl Read, to: &Path) -> Result<()> {
+    let mut out = host.create_file(to)?;
+    let copied = copy(&mut from, &mut out, |_| host.go_on()).and_then(|_| out.sync_all());
+    host.check_interrupt()?;
+    copied.map_err(|error| Failure::new("writing", to.display(), error))
+}
+
 // The backup that its first member is of.
-fn named(host: &Reader, file: &Path) -> Result<Option<String>> {
+fn named(host: &Reader, file: &Path) -> Result<String> {
     let mut archive = tar::Archive::new(host.open_named(file)?);
     let read = |error: io::Error| super::damaged(&file.display().to_string(), error.to_string());
     match archive.entries().map_err(read)?.next() {
-        None => Ok(None),
-        Some(entry) => member(file, &entry.map_err(read)?).map(|(id, _)| Some(id)),
+        None => Err(super::damaged(&file.display().to_string(), "it is empty")),
+        Some(entry) => member(file, &entry.map_err(read)?).map(|(id, _)| id),
     }
 }
 
@@ -93,9 +136,8 @@ fn named(host: &Reader, file: &Path) -> Result<Option<String>> {
 fn member<R: Read>(file: &Path, entry: &tar::Entry<'_, R>) -> Result<(String, String)> {
     let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
     let regular = entry.header().entry_type() == tar::EntryType::Regular;
-    let plain = |name: &str| !name.is_empty() && !name.contains('/') && !name.starts_with('.');
     match path.split_once('/') {
-        Some((id, name)) if regular && shelf::time_of(id).is_some() && plain(name) => {
+        Some((id, name)) if regular && shelf::time_of(id).is_some() && is_plain(name) => {
             Ok((id.to_owned(), name.to_owned()))
         }
         _ => {
@@ -115,11 +157,7 @@ fn unpacked(host: &Writer<'_>, file: &Path, (id, partial): (&str, &Path)) -> Res
         if of != id {
             return Err(broken("it holds more than one backup".into()));
         }
-        let path = partial.join(name);
-        let mut out = host.create_file(&path)?;
-        let copied = copy(&mut entry, &mut out, |_| host.go_on()).and_then(|_| out.sync_all());
-        host.check_interrupt()?;
-        copied.map_err(|error| Failure::new("writing", path.display(), error))?;
+        put(host, &mut entry, &partial.join(name))?;
     }
     Ok(())
 }

@@ -3,10 +3,14 @@
 use super::manifest::Manifest;
 use crate::data::render::{Syntax, render};
 use crate::error::Result;
+use crate::settings::input::{DatabaseAuth, UserNamespace};
 use minijinja::context;
 
 /// Name of the file.
 pub(super) const NAME: &str = "RESTORE.txt";
+
+/// The service user's, on every host.
+const HOME: &str = "/var/lib/authentik/home";
 
 /// The text for one backup.
 ///
@@ -21,7 +25,10 @@ pub(super) fn text(manifest: &Manifest) -> Result<String> {
             false => format!("zstd -dc {name}"),
         }
     };
-    let etc = manifest.trees.iter().find(|tree| tree.name == "etc");
+    let place = |name: &str| {
+        let tree = manifest.trees.iter().find(|tree| tree.name == name);
+        tree.map(|tree| tree.path.display().to_string())
+    };
     let trees: Vec<_> = manifest
         .trees
         .iter()
@@ -34,7 +41,11 @@ pub(super) fn text(manifest: &Manifest) -> Result<String> {
         id => manifest.id.as_str(),
         encrypted,
         major => manifest.postgresql.version / 10_000,
-        etc => etc.map(|tree| tree.path.display().to_string()),
+        etc => place("etc"),
+        site => place("site"),
+        home => HOME,
+        scram => manifest.database_auth == DatabaseAuth::Scram,
+        keep_id => manifest.user_namespace == UserNamespace::KeepId,
         user => manifest.user.as_str(),
         role => manifest.postgresql.role.as_str(),
         database => manifest.postgresql.database.as_str(),

@@ -122,6 +122,11 @@ impl FileRow {
     pub fn tree(&self) -> &str {
         self.path.split('/').next().unwrap_or_default()
     }
+
+    /// Permission bits.
+    pub fn bits(&self) -> u32 {
+        u32::from_str_radix(&self.mode, 8).unwrap_or(0o600)
+    }
 }
 
 /// The whole.

@@ -179,6 +179,12 @@ impl<W: Write> Packer<'_, W> {
         };
         let Kind::File(bytes) = entry.kind else { return Ok(None) };
         let Some(mut row) = self.row(listed, &entry) else { return Ok(None) };
+        // Whoever writes in a folder may give a file of somebody else a name in it.
+        if entry.links > 1 && matches!(row.owner, Owner::Root | Owner::Host(_)) {
+            let why = "it is another name of a file of somebody else: left out";
+            self.warn(listed, path, why);
+            return Ok(None);
+        }
         let mut extensions = listed.tree.attributes(&file);
         let header = header(&row, &entry, &mut extensions);
         if entry.mode & LENDS != 0 {

@@ -97,7 +97,7 @@ fn fits(path: &str, kind: tar::EntryType, row: Option<&FileRow>) -> Result<()> {
         // Gone while it was backed up, before it could be read again.
         None if here == RowKind::File => Ok(()),
         Some(row) if row.kind == here => match (&row.target, here) {
-            (_, RowKind::File) if mode_of(row) & LENDS != 0 => {
+            (_, RowKind::File) if row.bits() & LENDS != 0 => {
                 Err(hostile(path, "it would lend its owner's rights (setuid, setgid)"))
             }
             (Some(target), RowKind::Link) if leads_out(path, target) => {
@@ -107,10 +107,6 @@ fn fits(path: &str, kind: tar::EntryType, row: Option<&FileRow>) -> Result<()> {
         },
         _ => Err(hostile(path, "the manifest says that it is something else")),
     }
-}
-
-fn mode_of(row: &FileRow) -> u32 {
-    u32::from_str_radix(&row.mode, 8).unwrap_or(0o600)
 }
 
 pub(super) fn leads_out(path: &str, target: &Path) -> bool {
@@ -207,7 +203,7 @@ fn dress<'r>(
             warnings
                 .push(format!("{}: {owner} and {group} mean nothing here; root's now", row.path));
         }
-        let (uid, gid, mode) = (uid.unwrap_or(0), gid.unwrap_or(0), mode_of(row));
+        let (uid, gid, mode) = (uid.unwrap_or(0), gid.unwrap_or(0), row.bits());
         let dress = Dress { uid, gid, mode, modified: row.modified };
         nest.dress(inside(&row.path), &dress, row.kind == RowKind::Link)?;
     }

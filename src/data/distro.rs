@@ -33,6 +33,9 @@ pub struct Distro {
     /// Of the package manager, when this program runs it.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// The file that it names when another one is at work, and it does not wait.
+    #[serde(default)]
+    pub busy: Option<String>,
     podman: String,
     postgresql: String,
     caddy: String,

@@ -5,7 +5,7 @@ use crate::host::accounts::Account;
 use crate::host::memo::About;
 use crate::host::run::Cmd;
 use crate::host::{Reader, Writer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,16 +62,17 @@ impl Manager<'_> {
 const MOMENTS: &str = "--iterations=10";
 
 // "Next elapse: Mon 2026-11-30 04:15:00 UTC", and then "Iteration #2: …".
-fn longest_gap(said: &str) -> Option<jiff::SignedDuration> {
-    let moments: Vec<jiff::civil::DateTime> = said
-        .lines()
-        .filter_map(|line| {
-            let (name, time) = line.split_once(": ")?;
-            let wanted = name.ends_with("Next elapse") || name.contains('#');
-            let time = time.trim().strip_suffix(" UTC").filter(|_| wanted)?;
-            jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S", time).ok()
-        })
-        .collect();
+fn moments(said: &str) -> Vec<jiff::civil::DateTime> {
+    let read = |line: &str| {
+        let (name, time) = line.split_once(": ")?;
+        let wanted = name.ends_with("Next elapse") || name.contains('#');
+        let time = time.trim().rsplit_once(' ').filter(|_| wanted)?.0;
+        jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S", time).ok()
+    };
+    said.lines().filter_map(read).collect()
+}
+
+fn longest_gap(moments: &[jiff::civil::DateTime]) -> Option<jiff::SignedDuration> {
     let later = moments.iter().skip(1);
     moments.iter().zip(later).map(|(one, next)| next.duration_since(*one)).max()
 }
@@ -125,11 +126,24 @@ impl Reader {
     /// # Errors
     /// If systemd does not take it for one, or it has no two moments to come.
     pub fn calendar_gap(&self, text: &str) -> Result<jiff::SignedDuration> {
-        let asked = Cmd::new("systemd-analyze").env("TZ", "UTC").asks(About::Machine);
-        let said = asked.args(["calendar", MOMENTS, text]).run(self)?;
-        longest_gap(&said).ok_or_else(|| {
+        // Where no hour comes twice.
+        longest_gap(&self.moments(text, Some("UTC"))?).ok_or_else(|| {
             Failure::new("asking systemd when that is", text, "it comes once at most")
         })
+    }
+
+    /// The hours of the day, in this host's time, at which a calendar expression comes next.
+    ///
+    /// # Errors
+    /// If systemd does not take it for one.
+    pub fn calendar_hours(&self, text: &str) -> Result<BTreeSet<i8>> {
+        Ok(self.moments(text, None)?.iter().map(|moment| moment.hour()).collect())
+    }
+
+    fn moments(&self, text: &str, zone: Option<&str>) -> Result<Vec<jiff::civil::DateTime>> {
+        let asked = Cmd::new("systemd-analyze").asks(About::Machine);
+        let asked = zone.into_iter().fold(asked, |asked, zone| asked.env("TZ", zone));
+        Ok(moments(&asked.args(["calendar", MOMENTS, text]).run(self)?))
     }
 
     /// Refuses what systemd does not take for a calendar expression.
@@ -376,7 +390,7 @@ mod tests {
             Next elapse: Fri 2026-11-27 04:15:00 UTC\n       From now: 3h left\n   \
             Iteration #2: Mon 2026-11-30 04:15:00 UTC\n       From now: 3 days left\n       \
             Iter. #3: Tue 2026-12-01 04:15:00 UTC\n       From now: 4 days left\n";
-        assert_eq!(longest_gap(said), Some(jiff::SignedDuration::from_hours(72)));
-        assert_eq!(longest_gap("    Next elapse: Fri 2026-11-27 04:15:00 UTC\n"), None);
+        assert_eq!(longest_gap(&moments(said)), Some(jiff::SignedDuration::from_hours(72)));
+        assert_eq!(longest_gap(&moments("    Next elapse: Fri 2026-11-27 04:15:00 UTC\n")), None);
     }
 }

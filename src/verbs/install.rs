@@ -26,7 +26,6 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     let mut settings = verbs::resolved(&world.host, &args.settings)?;
     settings.adopt = args.scope.adopt;
     let phases = args.scope.chosen();
-    refuse_unwritten(&world.host, &settings, &phases)?;
     let asks = !args.yes && !args.dry_run;
     if asks {
         refuse_without_terminal()?;
@@ -43,6 +42,7 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     }
     if args.dry_run {
         let plan = plan::make(world, &settings, &phases)?;
+        refuse_unwritten(&world.host, &settings, &phases)?;
         let text = if args.json { json::pretty(&plan)? } else { human::plan(&plan, args.diff) };
         world.output.result(&text);
         return plan.refuse_foreign().map(|()| Exit::Done);
@@ -58,6 +58,7 @@ pub fn run(world: &World<'_>, args: &Install) -> Result<Exit> {
     }
     let plan = plan::make(world, &settings, &phases)?;
     plan.refuse_foreign()?;
+    refuse_unwritten(&world.host, &settings, &phases)?;
     if asks && plan.changes > 0 && !ask(world, &plan, args.diff)? {
         return Ok(Exit::Done);
     }

@@ -8,7 +8,10 @@ use crate::host::Writer;
 use crate::settings::Settings;
 use crate::verbs::{World, plan};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// As long as those wait that wait by themselves.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is missing here, and whose packages bring it.
 #[derive(Debug)]
@@ -77,7 +80,7 @@ impl Missing {
         tracing::info!(packages = self.line(), "installing packages");
         for command in self.distro.commands(&self.needs) {
             world.told.emit(&Event::note(command.join(" ")));
-            host.run_package_manager(&command, &self.distro.environment)?;
+            self.run(world, host, &command)?;
         }
         let left = checks::run(host, Subject::of(settings))?;
         let Some(row) = left
@@ -93,6 +96,24 @@ impl Missing {
             format!("it was done, and {} still says: {}", row.id, row.found),
         )
         .next(row.cure.unwrap_or_else(|| "authentik-install check".into())))
+    }
+}
+
+impl Missing {
+    // Some of them wait for another one at work by themselves, and some do not.
+    fn run(&self, world: &World<'_>, host: &Writer<'_>, command: &[String]) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let ended = host.run_package_manager(command, &self.distro.environment);
+            let said = ended.as_ref().err().map(Failure::summary).unwrap_or_default();
+            let is_busy = self.distro.busy.as_ref().is_some_and(|file| said.contains(file));
+            if !is_busy || begun.elapsed() >= PATIENCE {
+                return ended;
+            }
+            let what = "the other package manager";
+            world.told.emit(&Event::waiting(what, said, begun.elapsed(), PATIENCE));
+            host.pause(Duration::from_secs(2))?;
+        }
     }
 }
 

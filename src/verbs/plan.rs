@@ -10,6 +10,10 @@ use crate::event::Event;
 use crate::settings::Settings;
 use crate::ui::{human, json};
 use crate::verbs::{self, World};
+use std::ops::Range;
+
+/// Hours in which clocks change anywhere.
+const MOVED: Range<i8> = 1..3;
 
 /// Plans and prints.
 ///
@@ -42,16 +46,33 @@ pub(super) fn make(world: &World<'_>, settings: &Settings, phases: &[Phase]) -> 
         (plan, early.and_then(|early| early.join().ok()))
     });
     let pending = plan.as_ref().is_ok_and(|plan| plan.changes > 0);
-    if pending && settings.backup.enabled && settings.backup.recipients.is_empty() {
-        world.told.emit(&Event::note(
-            "backups are not encrypted, and hold the secrets for root alone to read: [backup] recipients",
-        ));
+    if pending && settings.backup.enabled {
+        tell_of_backups(world, settings);
     }
     if !plan.as_ref().is_ok_and(|plan| plan.changes == 0 && !plan.is_blocked()) {
         // What is missing altogether is told as a list, not as the first thing that was missed.
         refuse_unfit(&early.unwrap_or_else(ask)?, settings, phases)?;
     }
     plan
+}
+
+// What is allowed, and may not be meant.
+fn tell_of_backups(world: &World<'_>, settings: &Settings) {
+    if settings.backup.recipients.is_empty() {
+        world.told.emit(&Event::note(
+            "backups are not encrypted, and hold the secrets for root alone to read: [backup] recipients",
+        ));
+    }
+    let schedule = settings.backup.schedule.as_str();
+    if world
+        .host
+        .calendar_hours(schedule)
+        .is_ok_and(|hours| hours.iter().any(|hour| MOVED.contains(hour)))
+    {
+        world.told.emit(&Event::warning(format!(
+            "backups are made at {schedule}: where clocks change, an hour from 01:00 to 03:00 comes twice or not at all: [backup] schedule"
+        )));
+    }
 }
 
 /// Refuses a host on which what `install` does at the end of a restore would fail.

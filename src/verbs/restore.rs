@@ -9,7 +9,7 @@ use crate::backup::owner::Maps;
 use crate::backup::restore::{self, What};
 use crate::backup::shelf::{self, Shelved};
 use crate::backup::swap::Journal;
-use crate::backup::{create, source};
+use crate::backup::{create, manifest, source};
 use crate::blueprint::Phase;
 use crate::cli::{Restore, RestoreVerb};
 use crate::engine::apply::{self, Done};
@@ -149,7 +149,7 @@ fn is_installed(host: &Reader, args: &Restore) -> Result<bool> {
     Ok(state.is_some() && settings.is_some() && !Journal::was_empty(host)?)
 }
 
-// A file that was exported is put into the folder of backups first, and stays there if it is restored.
+// What does not lie in a folder of root's alone is put into the folder of backups first, and stays there if it is restored.
 fn found(
     world: &World<'_>,
     host: &Writer<'_>,
@@ -166,9 +166,9 @@ fn found(
             .next("give an absolute path: --dir /mnt/backups")
             .exit(Exit::Usage));
     }
-    let path = PathBuf::from(from);
     // What happens to lie where one stands is not meant by the name of a backup.
-    if shelf::is_name(from) || !path.is_file() {
+    let path = Path::new(from);
+    if shelf::is_name(from) || !path.exists() {
         let offsite = backup.and_then(|backup| Place::of(&backup.offsite));
         return match (shelf::find(host, &dir, from), offsite) {
             (Err(failure), Some(place)) if failure.exit_code() == Exit::Nothing => {
@@ -176,6 +176,12 @@ fn found(
             }
             (found, _) => found.map(|found| (found, false)),
         };
+    }
+    let path = std::path::absolute(path)
+        .map_err(|error| Failure::new("looking for", path.display(), error))?;
+    // A folder that root alone can change is a backup as it lies there.
+    if path.is_dir() && host.read(&path.join(manifest::NAME)).is_ok() {
+        return shelf::find(host, &dir, &path.to_string_lossy()).map(|found| (found, false));
     }
     world.told.emit(&Event::note(format!("reading {from} into {}", dir.display())));
     crate::backup::export::import(host, &path, &dir)
@@ -270,6 +276,9 @@ impl Job<'_> {
             self.put_settings(text.expose())?;
         }
         self.laid_out()?;
+        let account = account(self.host, self.settings)?;
+        let maps = source::maps(self.host, &account, self.settings.user_namespace)?;
+        chosen.complete_settings(self.host, self.settings, &maps)?;
         self.swap(chosen, journal)
     }
 

@@ -99,7 +99,17 @@ fn shelved(host: &Reader, settings: &Settings) -> Result<(Vec<Shelved>, Vec<Shel
 fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
     let facts = Facts::gather(host, settings)?;
     refuse_other_server(host, &facts)?;
-    Plan::of(host, (&Removal::phases(), false), &|phase| removal.phase(phase, settings, &facts))
+    let build = |phase| removal.phase(phase, settings, &facts);
+    let plan = Plan::of(host, (&Removal::phases(), false), &build)?;
+    // What is known by its marks can go; of accounts, databases and folders nobody knows who has made them.
+    if removal.reach == Reach::All && removal.claims.is_empty() && plan.changes > 0 {
+        let why = "what was made here is written down nowhere any more: the ledger is lost";
+        return Err(Failure::new("deleting the data of", &settings.domain, why)
+            .next("let it become ours again, and then uninstall: authentik-install install --adopt --yes\n\
+                or leave the data: authentik-install uninstall\nNothing was touched.")
+            .exit(Exit::Unfit));
+    }
+    Ok(plan)
 }
 
 // What is ours in a server that is down would be forgotten, not removed.

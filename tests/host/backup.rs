@@ -5,7 +5,7 @@ use crate::scheduled::teller;
 use serde_json::Value;
 use std::path::PathBuf;
 
-const DIR: &str = "/var/backups/authentik";
+pub const DIR: &str = "/var/backups/authentik";
 /// One that can be reached from outside while the host runs.
 pub const SHARED: &str = "/var/lib/lab/backups";
 
@@ -71,7 +71,7 @@ fn a_backup_is_whole_and_says_what_it_holds() {
     assert_eq!(host.sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%proof%'"), "0");
     assert_eq!(names(&host, SHARED), [first.as_str()]);
 
-    // By hand, with PostgreSQL, tar and zstd alone, as RESTORE.txt says.
+    // With PostgreSQL, tar and zstd alone.
     let guide = host.sh(&format!("cat {at}/RESTORE.txt"));
     assert!(guide.contains("zstd -dc db.dump.zst | runuser -u postgres -- pg_restore"), "{guide}");
     let shared = host.folder("varlib").join("lab");
@@ -131,45 +131,6 @@ fn a_backup_is_whole_and_says_what_it_holds() {
 }
 
 #[test]
-fn an_encrypted_backup_is_for_its_key_alone() {
-    let host = Host::installed();
-    let pair = host.tool(&["backup", "key", "new"]).exits(0).out;
-    let word = |start: &str| {
-        pair.split(['"', '\n']).find(|word| word.starts_with(start)).unwrap().to_owned()
-    };
-    let (public, private) = (word("age1"), word("AGE-SECRET-KEY-"));
-    // Kept nowhere on the host.
-    assert_eq!(
-        host.sh(&format!(
-            "grep -rls {private} /etc /var/lib/authentik-install /root /run 2>/dev/null || true"
-        )),
-        ""
-    );
-    let recipients = format!("backup.recipients=[\"{public}\"]");
-    host.tool(&["install", "--yes", "--set", &recipients]).exits(0);
-    let made = create(&host, &[]).exits(0);
-    let at = format!("{DIR}/{}", id(&made));
-    assert_eq!(host.sh(&format!("ls {at} | grep -c age$")).trim(), "3");
-    host.tool(&["backup", "verify"]).exits(0);
-    host.tool(&["backup", "verify", "latest", "--deep"]).exits(10).says("--identity");
-    let other = host.tool(&["backup", "key", "new"]).exits(0).out;
-    let keys = host.folder("varlib").join("lab");
-    std::fs::write(keys.join("other"), other).unwrap();
-    std::fs::write(keys.join("key"), format!("{private}\n")).unwrap();
-    let deep = |key: &str| host.tool(&["backup", "verify", "latest", "--deep", "--identity", key]);
-    deep("/var/lib/lab/none").exits(10);
-    deep("/var/lib/lab/other").exits(10);
-    deep("/var/lib/lab/key").exits(0).says("proven");
-    // SSH keys do as well, and a private one is no recipient.
-    host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/ssh 2>/dev/null || { echo no ssh-keygen; exit 1; }");
-    let ssh = host.sh("cut -d' ' -f1,2 /root/ssh.pub");
-    create(&host, &["--recipient", ssh.trim()]).exits(0);
-    deep("/root/ssh").exits(0).says("proven");
-    let refused = create(&host, &["--recipient", &private]).exits(2).says("private key");
-    assert!(!refused.err.contains(&private), "{}", refused.err);
-}
-
-#[test]
 fn whatever_files_do_the_backup_stays_whole() {
     let host = Host::installed();
     fill(&host, 60);
@@ -177,14 +138,17 @@ fn whatever_files_do_the_backup_stays_whole() {
     host.sh(&format!(
         "cd {media}; mkfifo pipe; ln -s /etc/shadow stolen; printf x >$(printf 'bad\\377name'); U=$(stat -c %u .); chown -h $U:$U pipe stolen
          systemd-run -q --unit busy sh -c 'cd {media}; while :; do seq 9999 >shrinks; : >shrinks; echo x >comes; rm comes; done'
+         systemd-run -q --unit rows sh -c 'cd /; runuser -u postgres -- psql -qd authentik -c \"CREATE TABLE many (i int)\"
+           yes \"INSERT INTO many VALUES (1);\" | runuser -u postgres -- psql -qd authentik'
          systemd-run -q --unit busier sh -c 'cd {media}; while :; do head -c 500000 /dev/zero; sleep 0.01; done >>grows'; sleep 3"
     ));
     let made = create(&host, &[]).exits(7);
     for name in ["grows", "pipe", "name", "stolen"] {
         assert!(made.err.contains(name), "{name}: {}", made.err);
     }
-    host.sh("systemctl stop busy busier");
-    // Readable to its end, and each file is what its sum says.
+    host.sh("systemctl stop busy busier rows");
+    assert_ne!(host.sql("SELECT count(*) FROM many"), "0");
+    // Readable to its end, of one moment, and each file is what its sum says.
     host.tool(&["backup", "verify", "latest", "--deep"]).exits(0).says("proven");
     // A link within its folder is kept, one that leads out is named and left out.
     let manifest = host.tool(&["backup", "show", "latest", "--json"]).exits(0).out;
@@ -314,9 +278,22 @@ fn the_timer_makes_and_proves_and_throws_away() {
     fill(&host, 2);
     host.sh("systemctl start authentik-backup");
     host.sh("systemctl start authentik-backup-proof");
-    let score = host.sh("systemd-analyze security --no-pager authentik-backup.service | tail -n 1");
-    let number = score.split_whitespace().find_map(|word| word.parse::<f64>().ok());
-    assert!(number.is_some_and(|score| score <= 2.5), "{score}");
+    for unit in ["authentik-backup", "authentik-backup-proof"] {
+        let line = format!("systemd-analyze security --no-pager {unit}.service | tail -n 1");
+        let score = host.sh(&line);
+        let number = score.split_whitespace().find_map(|word| word.parse::<f64>().ok());
+        assert!(number.is_some_and(|score| score <= 2.5), "{score}");
+    }
+    let timers = "systemctl show -p TimersCalendar -p Persistent authentik-backup.timer authentik-backup-proof.timer";
+    let timers = host.sh(timers);
+    for words in ["OnCalendar=*-*-* 04:15:00 ;", "OnCalendar=*-*-01 "] {
+        assert!(timers.contains(words), "{words} in {timers}");
+    }
+    assert_eq!(timers.matches("Persistent=yes").count(), 2, "{timers}");
+    host.tool(&["install", "--yes", "--set", "backup.schedule=*-*-* 02:30"])
+        .exits(0)
+        .says("comes twice or not at all");
+    host.tool(&["install", "--yes", "--set", "backup.schedule=*-*-* 04:15"]).exits(0);
     let metrics = host.sh("cat /var/lib/metrics/backup.prom");
     for name in [
         "timestamp_seconds",
@@ -343,16 +320,18 @@ fn the_timer_makes_and_proves_and_throws_away() {
             host.sh(&format!("rm {DIR}/{old}/proof.json"));
         }
     }
-    host.sh(&format!("rm {DIR}/{newest}/proof.json; cp -a {DIR}/{newest} {DIR}/20200101T000000Z-0000cd; rm {DIR}/20200101T000000Z-0000cd/manifest.json"));
+    host.sh(&format!("rm {DIR}/{newest}/proof.json; cp -a {DIR}/{newest} {DIR}/20200101T000000Z-0000cd; rm {DIR}/20200101T000000Z-0000cd/manifest.json;
+        cp -a {DIR}/{newest} {DIR}/20200102T000000Z-0000cd; rm {DIR}/20200102T000000Z-0000cd/db.dump.zst"));
+    host.tool(&["backup", "list"]).exits(0).says("db.dump.zst is missing");
     let dry = host.tool(&["backup", "prune", "--dry-run"]).exits(0).out;
     let count = |text: &str, word: &str| text.lines().filter(|line| line.starts_with(word)).count();
-    assert_eq!((count(&dry, "keep"), count(&dry, "delete")), (4, 2), "{dry}");
+    assert_eq!((count(&dry, "keep"), count(&dry, "delete")), (5, 2), "{dry}");
     assert!(dry.contains("the newest that is proven") && dry.contains("damaged"), "{dry}");
     host.tool(&["verify", "--only", "backups"]).exits(5).says("backup-whole");
-    assert_eq!(names(&host, DIR).len(), 6);
+    assert_eq!(names(&host, DIR).len(), 7);
     host.tool(&["backup", "prune"]).exits(0);
-    assert_eq!(names(&host, DIR).len(), 4);
-    host.sh(&format!("rm -r {DIR}/20200101T000000Z-0000cd"));
+    assert_eq!(names(&host, DIR).len(), 5);
+    host.sh(&format!("rm -r {DIR}/2020010*"));
 
     // A night that fails throws nothing away, is told, and is seen.
     let before = names(&host, DIR);
@@ -367,6 +346,9 @@ fn the_timer_makes_and_proves_and_throws_away() {
         .says("backup-run: the last one ended with exit-code");
     host.sh("systemctl start authentik-backup");
     host.tool(&["verify", "--only", "backups"]).exits(0);
+
+    // Metrics that nobody can write are no reason for no backup.
+    host.sh("rm -r /var/lib/metrics; systemctl start authentik-backup; systemctl start authentik-backup-proof; mkdir /var/lib/metrics");
 
     // Too old, too little room, no folder.
     let rows = |id: &str| crate::verify::levels(&host, &["--only", "backups"]).remove(id).unwrap();

@@ -7,8 +7,8 @@ use crate::sweeps::wanted;
 /// Root's own things, which nothing that is planted may lead to: names, owners, modes, contents, times.
 fn canaries(host: &Host) -> String {
     host.sh(
-        "find /root/canary /srv/victim /etc/passwd /etc/shadow /etc/sudoers.d -printf '%p %y %m %U %G %s %T@\\n'; \
-         find /root/canary /srv/victim /etc/shadow -type f -exec sha256sum {} +",
+        "find /root/canary /srv/victim /var/lib/victim /etc/passwd /etc/shadow /etc/sudoers.d -printf '%p %y %m %U %G %s %T@\\n'; \
+         find /root/canary /srv/victim /var/lib/victim /etc/shadow -type f -exec sha256sum {} +",
     )
 }
 
@@ -53,15 +53,26 @@ fn what_is_planted_leads_nowhere() {
         "verify --deadline 30",
         "backup create",
         "status",
-        "doctor --output /run/doctor.tar.gz",
+        "doctor --output /run/doctor.tar.zst",
     ];
 
     plants(
         &host,
         &format!(
-            "mkfifo {DATA}/fifo {DATA}/media/fifo; ln -s /root/canary {DATA}/media/link; ln -s /srv/victim {DATA}/folder; ln /etc/passwd {DATA}/hard 2>/dev/null; true"
+            "mkfifo {DATA}/fifo {DATA}/media/fifo; ln -s /root/canary {DATA}/media/link; ln -s /srv/victim {DATA}/folder"
         ),
     );
+    // A second name of a file that is root's, on the same file system, where the kernel lets it be made.
+    host.sh("mkdir -m 755 /var/lib/victim; echo canary-4711 >/var/lib/victim/file; chmod 666 /var/lib/victim/file; sysctl -q -w fs.protected_hardlinks=0");
+    host.as_service_user(&format!(
+        "mkdir -p {HOME}/links && ln /var/lib/victim/file {HOME}/links/hard"
+    ))
+    .exits(0);
+    plants(
+        &host,
+        &format!("ln /var/lib/victim/file {DATA}/hard; ln /var/lib/victim/file {DATA}/media/hard"),
+    );
+    host.sh(&format!("test $(stat -c %h /var/lib/victim/file) = 4; chmod 600 /var/lib/victim/file; sysctl -q -w fs.protected_hardlinks=1; ls {DATA}/hard"));
     host.as_service_user(&format!("mkfifo {HOME}/fifo; mkdir -p {HOME}/.config/systemd; ln -s /srv/victim {HOME}/.config/systemd/user; ln -sfn /root/canary {HOME}/.bashrc")).exits(0);
     nobody_is_led_astray(&host, "links and fifos", &all);
     let archived = host.sh("cd /var/backups/authentik; zstd -dc */data.tar.zst | tar t | sort -u; zstd -dc */data.tar.zst | grep -ac canary-4711 || true");

@@ -1,6 +1,6 @@
 //! One command turns a host into a working authentik behind HTTPS.
 
-use crate::lab::{DOMAIN, Host, INSTALL};
+use crate::lab::{DOMAIN, Host, INSTALL, assert_same};
 
 /// The whole way with a random password, on a host with a public address.
 #[test]
@@ -227,6 +227,15 @@ fn phases_can_be_left_out_and_caught_up() {
         .says("it holds ghcr.io/goauthentik/server:2026.8.3");
     host.install(&["--version", "2026.8.3", "--skip", "proxy"]).exits(0);
     assert_eq!(host.sh("curl -sk -o /dev/null -w '%{http_code}' --resolve auth.lab.example:443:127.0.0.1 https://auth.lab.example/ || true"), "000");
+    // What would be followed once and then forgotten is not followed.
+    let before = host.trace();
+    for verb in [
+        &["--only", "proxy", "--http-port", "9100"][..],
+        &["--skip", "accounts", "--set", "web.workers=3"],
+    ] {
+        host.install(verb).exits(2).says("would not be written into it");
+    }
+    assert_same(&before, &host.trace());
     host.install(&["--only", "proxy"]).exits(0);
     assert_eq!(host.public("/outpost.goauthentik.io/ping"), "204");
 }

@@ -1,10 +1,8 @@
 //! What goes wrong with backups while nobody looks; most of it with `tests/run --full`.
 
-use crate::backup::{create, fill, id};
+use crate::backup::{DIR, create, fill, id};
 use crate::lab::Host;
 use crate::sweeps::wanted;
-
-const DIR: &str = "/var/backups/authentik";
 
 /// A signal ends a backup as such, and nothing is left of it.
 #[test]
@@ -28,6 +26,17 @@ fn an_interrupted_backup_says_so_and_leaves_nothing() {
         assert!(!said.contains("df -h"), "{said}");
         assert_eq!(host.sh(&format!("ls -A {DIR}")), "");
     }
+    // Nor does a look at one that is stopped pass for damage, and what is half carried away for a copy.
+    let good = id(&create(&host, &[]).exits(0));
+    for verb in ["verify", &format!("export {good} /root/carried.tar")] {
+        host.sh(&format!("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup {verb}; sleep 0.3; pkill -INT -x authentik-insta; \
+            for i in $(seq 600); do systemctl is-active -q made || exit 0; sleep 0.1; done; exit 1"));
+        let status =
+            host.sh("systemctl show -p ExecMainStatus --value made; systemctl reset-failed made");
+        assert_eq!(status, "130\n", "{verb}: {}", host.sh("cat /run/made"));
+    }
+    host.sh("! test -e /root/carried.tar");
+    host.tool(&["backup", "list"]).exits(0).says(&format!("{good}  whole"));
 }
 
 /// What cannot be thrown away, and what is damaged, is told, and keeps no backup from being made.
@@ -104,4 +113,43 @@ fn settings_that_were_there_give_way_to_the_backups() {
     host.comes_to_rest();
     assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
     host.sh("grep -qx 'domain = \"auth.lab.example\"' /etc/authentik/install.toml; grep -q other.example.com /etc/authentik/install.toml.edited");
+}
+
+/// What runs no more comes back; and of a folder that several hosts share each takes only its own away.
+#[test]
+fn a_folder_of_several_hosts() {
+    let host = Host::installed();
+    let name = id(&create(&host, &[]).exits(0));
+    host.sql("CREATE TABLE later AS SELECT 1 AS one");
+    host.tool(&["uninstall", "--yes"]).exits(0);
+    host.tool(&["restore", &name, "--yes"]).exits(0);
+    host.comes_to_rest();
+    assert_eq!(host.sql("SELECT to_regclass('later') IS NULL"), "t");
+    host.tool(&["restore", "--abort"]).exits(0);
+    assert_eq!(host.sql("SELECT one FROM later"), "1");
+
+    let other = "20260101T000000Z-00abcd";
+    host.sh(&format!(
+        "cd {DIR}; cp -a {name} {other}; h=$(uname -n); sed -i \"s/\\\"host\\\": \\\"$h\\\"/\\\"host\\\": \\\"elsewhere\\\"/\" {other}/manifest.json; grep -q elsewhere {other}/manifest.json"
+    ));
+    let all = ["uninstall", "--yes", "--delete-data=auth.lab.example"];
+    host.tool(&all).exits(0).says("those of others stay (1)");
+    assert_eq!(host.sh(&format!("ls -A {DIR}")), format!("{other}\n"));
+    host.sh("! getent passwd authentik; ! test -e /etc/authentik");
+}
+
+/// A lock that a migration holds is waited for, and not for ever.
+#[test]
+fn a_lock_is_not_waited_for_without_end() {
+    if !wanted("a lock of a minute") {
+        return;
+    }
+    let host = Host::installed();
+    host.sh("systemd-run -q --unit held -p User=postgres psql -d authentik -c 'BEGIN; LOCK authentik_install_id; SELECT pg_sleep(600)'; \
+        for i in $(seq 300); do runuser -u postgres -- psql -XAtqc \"SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'\" | grep -q 1 && exit 0; sleep 0.1; done; exit 1");
+    let begun = std::time::Instant::now();
+    host.tool(&["backup", "create"]).exits(1).says("lock");
+    let took = begun.elapsed().as_secs();
+    assert!((55..150).contains(&took), "{took} s");
+    assert_eq!(host.sh(&format!("ls -A {DIR}")), "");
 }

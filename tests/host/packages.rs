@@ -28,7 +28,8 @@ fn a_bare_host_becomes_an_authentik_server() {
     assert!(dry.out.contains(line), "{}", dry.out);
     assert_eq!(installed(), before);
 
-    // Another package manager is at work, and is waited for.
+    // Another package manager is at work, and is waited for: it looks at the archives, and then it installs.
+    host.sh("systemd-run -q --unit=lists perl -e 'use Fcntl; open(F, \">>/var/lib/apt/lists/lock\"); fcntl(F, F_SETLK, pack(\"s s x4 q q l\", F_WRLCK, 0, 0, 0, 0)) or die; sleep 20'");
     host.sh("systemd-run -q --unit=other --service-type=exec apt-get -o DPkg::Pre-Invoke::='touch /run/locked; sleep 15' install -y -q hello; \
              for i in $(seq 600); do [ -e /run/locked ] && exit 0; sleep 0.2; done; exit 1");
     // Killed while packages are unpacked, we leave them to come to their end.
@@ -38,6 +39,7 @@ fn a_bare_host_becomes_an_authentik_server() {
          systemctl kill -s KILL ours; sleep 1; pgrep -x apt-get",
         INSTALL.join(" ")
     ));
+    host.journal("-u ours", |log| log.contains("/var/lib/apt/lists/lock"));
     host.install(&["--install-packages"]).exits(0);
     host.sh("dpkg-query -W hello >/dev/null; [ -z \"$(dpkg --audit)\" ]");
     assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");

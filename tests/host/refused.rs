@@ -127,6 +127,14 @@ fn a_lost_key_of_a_living_database_is_not_made_anew() {
     let host = Host::installed();
     host.sh("mv /etc/authentik/secrets/secret_key /root/");
     host.tool(&["install", "--yes"]).exits(3).says("secret_key is missing").says("restore it");
+    // Nor where the database gives no answer to what is in it.
+    host.sql("ALTER TABLE authentik_version_history RENAME COLUMN version TO v");
+    for more in [&[][..], &["--version", "2026.8.4"]] {
+        let refused = host.tool(&[&["install", "--yes"], more].concat()).exits(3);
+        refused.says("cannot be told").says("Nothing was touched");
+    }
+    host.sh("! test -e /etc/authentik/secrets/secret_key");
+    host.sql("ALTER TABLE authentik_version_history RENAME COLUMN v TO version");
     host.sh("mv /root/secret_key /etc/authentik/secrets/");
     host.tool(&["install", "--yes"]).exits(0);
 }

@@ -145,6 +145,13 @@ fn every_setting_is_honoured() {
     );
     assert_eq!(row("service.enabled")["origin"], "default");
     assert!(!shown.to_string().contains("other-Password"));
+
+    // Folders that were there before us stay, with what lies in them; root goes into none of others.
+    host.tool(&["uninstall", "--yes"]).exits(0);
+    host.tool(&["uninstall", "--yes", "--delete-data=auth.lab.example:8443"])
+        .exits(0)
+        .says("/srv/sso/data");
+    host.sh("! getent passwd sso; cat /mnt/media/public /srv/sso/data/d");
 }
 
 /// A name beyond ASCII in its own form, and a host without a name by its address.

@@ -82,6 +82,14 @@ fn status_tells_what_matters_on_one_screen() {
 #[test]
 fn the_bundle_of_doctor_holds_no_secret() {
     let host = Host::installed();
+    // Where one stands, and not where anybody could put something in its way.
+    host.sh("cd /root && /var/lib/lab/authentik-install doctor --output here.tar.zst >/dev/null && test -s /root/here.tar.zst && rm here.tar.zst");
+    let refused = host.tool(&["doctor", "--output", "/tmp/x.tar.zst"]).exits(3);
+    assert!(
+        refused.err.contains("choose a folder") && !refused.err.contains("chown"),
+        "{}",
+        refused.err
+    );
     host.sh(
         "(umask 077; echo https://hooks.example.com/T0/Planted-In-Webhook >/etc/authentik/webhook)
         install -m 600 /dev/stdin /root/smtp <<'X'

@@ -135,6 +135,23 @@ fn from_any_state() {
     let settings = host.sh("cat /etc/authentik/install.toml; rm /etc/authentik/install.toml");
     host.tool(&["uninstall", "--yes", "--delete-data"]).exits(2).says("--delete-data=DOMAIN");
     host.sh(&format!("cat >/etc/authentik/install.toml <<'X'\n{settings}X"));
+    // Without a ledger only what bears our mark is known as ours; whoever says so gets all of it back.
+    let there = host.trace();
+    host.tool(&["uninstall", "--yes", DELETE]).exits(3).says("the ledger is lost").says("--adopt");
+    assert_same(&there, &host.trace());
+    host.tool(&["install", "--yes", "--adopt"]).exits(0);
+    // The name is asked for, and another one is none.
+    let asked = |name: &str| {
+        host.run(&["sh", "-c", &format!("(printf '{name}\\ny\\n') | script -qec '/var/lib/lab/authentik-install uninstall --delete-data' /dev/null")])
+    };
+    asked("auth.example.com").exits(2).says("that name was not given");
+    asked("auth.lab.example").exits(0).says("Type auth.lab.example to go on");
+    at_rest(&host);
+    assert_same(&before, &listing(&host));
+    assert_same(&surroundings_before, &surroundings(&host));
+
+    host.install(&[]).exits(0);
+    host.sh("rm /var/lib/authentik-install/ledger.json");
     host.tool(&["uninstall", "--yes"]).exits(0);
     at_rest(&host);
     host.sh("! ls /etc/systemd/system/authentik* /etc/containers/systemd/users/*/authentik*");
