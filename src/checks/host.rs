@@ -122,23 +122,44 @@ pub(super) fn memory(_: &Context) -> Result<Finding> {
     Ok(Finding::ok(found))
 }
 
-// Image about 1 GB packed and 3 unpacked, its layers during a pull, the database, uploads.
 pub(super) fn disk(context: &Context) -> Result<Finding> {
     let home = Path::new("/var/lib/authentik");
     let here = home.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let free = context.host.space(here)?.free;
-    let found = format!("{:.1} GiB free for {}", free as f64 / GIB as f64, home.display());
-    // Where the image is already, a repair or a restore needs little: the next image is what is large.
-    let (least, better) = match home.join("home/.local/share/containers/storage").exists() {
-        true => (1, 5),
-        false => (5, 10),
-    };
+    let has_image = home.join("home/.local/share/containers/storage").exists();
+    Ok(judge_disk(context.host.space(here)?.free, has_image))
+}
+
+// Image about 1 GB packed and 3 unpacked, its layers during a pull, the database, uploads. Where there is an
+// image already a repair or a restore needs little: the next image is what is large.
+fn judge_disk(free: u64, has_image: bool) -> Finding {
+    let (least, better) = if has_image { (1, 5) } else { (5, 10) };
+    let found = format!("{:.1} GiB free for /var/lib/authentik", free as f64 / GIB as f64);
+    let next = "df -h /var/lib";
     if free < least * GIB {
-        let why = format!("{found}; at least {least} are needed");
-        return Ok(Finding::fail(why, "df -h /var/lib"));
+        return Finding::fail(format!("{found}; at least {least} are needed"), next);
     }
     if free < better * GIB {
-        return Ok(Finding::warn(format!("{found}; {better} are better"), "df -h /var/lib"));
+        return Finding::warn(format!("{found}; {better} are better"), next);
     }
-    Ok(Finding::ok(found))
+    Finding::ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Level;
+
+    #[test]
+    fn what_is_installed_is_repaired_on_a_nearly_full_disk() {
+        for (gib, has_image, level) in [
+            (4, false, Level::Fail),
+            (6, false, Level::Warn),
+            (11, false, Level::Ok),
+            (0, true, Level::Fail),
+            (4, true, Level::Warn),
+            (6, true, Level::Ok),
+        ] {
+            assert_eq!(judge_disk(gib * GIB, has_image).level, level, "{gib} {has_image}");
+        }
+    }
 }

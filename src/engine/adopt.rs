@@ -10,7 +10,7 @@ use crate::resource::{Id, Mark, Standing};
 /// # Errors
 /// If the host cannot be looked at.
 pub fn as_ours(host: &Reader, step: &dyn Step, standing: &Standing) -> Result<Option<Outlook>> {
-    if *standing != Standing::Unclaimed || step.claim().is_none() || is_shared(&step.id()) {
+    if !can_be_ours(step, standing) {
         return Ok(None);
     }
     Ok(match step.look(host, &Standing::Claimed(Mark::default()))? {
@@ -19,11 +19,20 @@ pub fn as_ours(host: &Reader, step: &dyn Step, standing: &Standing) -> Result<Op
     })
 }
 
-// A folder that is not called after authentik may hold what others put there, and what is ours goes with us.
+/// Is it nobody's yet, and something that can be claimed?
+pub fn can_be_ours(step: &dyn Step, standing: &Standing) -> bool {
+    *standing == Standing::Unclaimed && step.claim().is_some() && !is_shared(&step.id())
+}
+
+// A folder that is not called after authentik may hold what others put there, and what is ours goes with us;
+// below /etc only if it is empty then.
 fn is_shared(id: &Id) -> bool {
     let folder = id.as_str().strip_prefix("directory:");
-    folder.is_some_and(|path| !path.contains("authentik"))
+    folder.is_some_and(|path| !path.contains("authentik") && !path.starts_with("/etc/"))
 }
+
+/// Said of what is used as it is, and becomes ours.
+pub const FITS: &str = "it is as it should be";
 
 /// The change in words.
 pub fn text(step: &dyn Step, what: &str) -> String {
@@ -39,6 +48,7 @@ mod tests {
         let shared = |path: &str| is_shared(&Id::new("directory", path));
         assert!(shared("/srv/backups") && shared("/srv"));
         assert!(!shared("/etc/authentik/secrets") && !shared("/srv/authentik/media"));
-        assert!(!is_shared(&Id::new("file", "/etc/x")));
+        assert!(!is_shared(&Id::new("file", "/srv/x")));
+        assert!(!shared("/etc/containers/systemd/users/996"));
     }
 }

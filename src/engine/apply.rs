@@ -8,7 +8,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::event::{Event, Sink};
 use crate::facts::Facts;
 use crate::host::Writer;
-use crate::resource::{Id, Kind, Mark, Standing};
+use crate::resource::{Id, Kind, Standing};
 use crate::settings::Settings;
 
 /// What a run changed.
@@ -135,13 +135,18 @@ fn take_over(
     for step in steps {
         let (step, id) = (step.as_ref(), step.id());
         let standing = ledger.standing(&id);
-        let Outlook::Foreign { what, .. } = step.look(host, &standing)? else { continue };
-        if adopt::as_ours(host, step, &standing)?.is_none() {
-            continue;
-        }
+        let (what, mark) = match step.look(host, &standing)? {
+            Outlook::Foreign { what, .. } if adopt::as_ours(host, step, &standing)?.is_some() => {
+                (what, None)
+            }
+            Outlook::Converged if adopt::can_be_ours(step, &standing) => {
+                (adopt::FITS.to_owned(), step.claim())
+            }
+            _ => continue,
+        };
         let text = adopt::text(step, &what);
         told.emit(&Event::Changing { id: id.to_string(), text: text.clone() });
-        ledger.intend(host, &id, Mark::default())?;
+        ledger.intend(host, &id, mark.unwrap_or_default())?;
         ledger.made(host, &id)?;
         told.emit(&Event::Changed { id: id.to_string(), text: text.clone() });
         done.changes.push((id, text));

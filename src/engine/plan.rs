@@ -197,6 +197,9 @@ fn row(host: &Reader, (ledger, adopt): (&Ledger, bool), step: &dyn Step) -> Resu
     let standing = ledger.standing(&step.id());
     let claimable = step.claim().is_some();
     let state = match step.look(host, &standing)? {
+        Outlook::Converged if adopt && adopt::can_be_ours(step, &standing) => {
+            State::Pending { changes: taken_over(step, adopt::FITS, Outlook::Converged) }
+        }
         Outlook::Converged if claimable && standing == Standing::Unclaimed => State::Used,
         Outlook::Converged | Outlook::Gone => State::Converged,
         Outlook::Pending(changes) => State::Pending { changes },

@@ -169,8 +169,12 @@ pub(super) fn restore(context: &Context) -> Result<Finding> {
     Ok(match Journal::uncommitted(&context.host)? {
         Some(journal) if Timestamp::now().duration_since(journal.time) > long => Finding::warn(
             format!(
-                "{} was restored, and what was there before takes up room since",
-                journal.backup
+                "{} was restored, and what was there before takes up room since{}",
+                journal.backup,
+                match context.settings.backup.keep_replaced {
+                    0 => String::new(),
+                    days => format!("; it goes after {days} days"),
+                }
             ),
             "authentik-install restore commit",
         ),

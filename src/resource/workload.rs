@@ -30,6 +30,8 @@ pub const POD: &str = "authentik-pod.service";
 pub const SERVICES: [&str; 3] = [POD, "authentik-server.service", "authentik-worker.service"];
 /// How long they may take to stop.
 pub const STOP: Duration = Duration::from_secs(120);
+/// As long as what is to start may stand still.
+const QUEUED_AGAIN: Duration = Duration::from_secs(10);
 
 /// The pod and its containers.
 #[derive(Debug)]
@@ -138,17 +140,23 @@ impl Workload {
 
     fn wait(&self, host: &Writer<'_>, account: &Account) -> Result<()> {
         let started = Instant::now();
+        let mut queued = started;
         let limit = START_LIMIT;
         while started.elapsed() < limit {
             let found = self.look(host, account)?;
+            let stopped = Self::stopped(&found.units);
             let here = self.containers.iter().all(|(name, _)| {
                 found.containers.iter().any(|c| c.names.contains(name) && c.state == "running")
             });
-            if here
-                && self.outdated(&found) == (false, Vec::new())
-                && Self::stopped(&found.units).is_empty()
-            {
+            if here && self.outdated(&found) == (false, Vec::new()) && stopped.is_empty() {
                 return Ok(());
+            }
+            // A start that failed with the one of the pod is forgotten by the manager. One that is queued
+            // still is not begun anew.
+            if !stopped.is_empty() && queued.elapsed() >= QUEUED_AGAIN {
+                let units: Vec<&str> = stopped.iter().map(String::as_str).collect();
+                host.queue_job(Manager::User(account), "start", &units)?;
+                queued = Instant::now();
             }
             host.pause(Duration::from_millis(500))?;
         }

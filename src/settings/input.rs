@@ -215,6 +215,7 @@ settings! {
             keep_weekly: u16,
             keep_monthly: u16,
             keep_yearly: u16,
+            keep_replaced: u16,
             prometheus_file: Option<AbsPath>,
         }
         tables { offsite: OffsiteInput / Offsite, }

@@ -72,8 +72,10 @@ fn make(world: &World<'_>, args: &Create) -> Result<Exit> {
     if args.scheduled {
         let all = shelf::list_own(&world.host, &dir, settings.domain.as_str()).unwrap_or_default();
         metrics(world, &settings, &all, ended.is_err());
-        if let Err(failure) = &ended {
-            tell(world, &settings, "no backup was made", failure);
+        match &ended {
+            Err(failure) => tell(world, &settings, "no backup was made", failure),
+            // Only where there is a new backup is something old thrown away.
+            Ok(_) => undo::expire(world, &settings),
         }
     }
     ended

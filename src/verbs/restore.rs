@@ -310,8 +310,10 @@ impl Job<'_> {
             true => None,
             false => Some(self.safety()?),
         };
-        // Only what is there can be exchanged.
-        if journal.lacks_some(self.host, self.server)? {
+        // Only what is there can be exchanged; and what cannot be had is found out before it is.
+        let account = self.host.account(self.settings.user.as_str())?;
+        let runs = account.is_some_and(|account| self.host.manager_runs(&account));
+        if !runs || journal.lacks_some(self.host, self.server)? {
             self.laid_out()?;
         }
         self.swap(chosen, Journal { safety, ..journal })

@@ -8,13 +8,18 @@ use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
 use crate::host::accounts::Account;
 use crate::host::lock::Lock;
+use crate::host::outside::Outside;
 use crate::host::postgres::Server;
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::resource::workload::{SERVICES, STOP};
+use crate::resource::workload_gone::WorkloadGone;
+use crate::resource::{Resource, Seen};
 use crate::settings::Settings;
 use crate::verbs::{self, World, account};
+use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) fn server(host: &Reader) -> Result<Server> {
     host.postgres()?.ok_or_else(|| {
@@ -69,14 +74,14 @@ pub(super) fn refuse_unsettled(host: &Reader) -> Result<()> {
     }
 }
 
-/// Stops authentik. Where the service user has no manager nothing of it runs.
+/// Stops authentik, if anything of it runs.
 ///
 /// # Errors
 /// If it does not stop.
 pub(super) fn stop(host: &Writer<'_>, account: &Account) -> Result<()> {
-    match host.manager_runs(account) {
-        true => host.unit_job(Manager::User(account), "stop", &SERVICES, STOP),
-        false => Ok(()),
+    match (WorkloadGone { account: account.clone() }).inspect(host)? {
+        Seen::Now(true) => host.unit_job(Manager::User(account), "stop", &SERVICES, STOP),
+        _ => Ok(()),
     }
 }
 
@@ -167,4 +172,40 @@ pub(super) fn commit(world: &World<'_>, args: &Commit) -> Result<Exit> {
     tracing::info!(backup, "committed a restore");
     world.output.result(&format!("{backup} stays; what was there before is gone."));
     Ok(Exit::Done)
+}
+
+/// Commits a restore that has run for as many days as the settings say, as somebody would who has forgotten
+/// it. What cannot be done now is done another night.
+pub(super) fn expire(world: &World<'_>, settings: &Settings) {
+    if let Err(failure) = expired(world, settings) {
+        world.told.emit(&Event::warning(failure.to_string()));
+    }
+}
+
+fn expired(world: &World<'_>, settings: &Settings) -> Result<()> {
+    let host = &world.host;
+    let Some(journal) = Journal::uncommitted(host)?.filter(|journal| journal.runs) else {
+        return Ok(());
+    };
+    let kept = SignedDuration::from_hours(24 * i64::from(settings.backup.keep_replaced));
+    if kept.is_zero() || Timestamp::now().duration_since(journal.time) < kept {
+        return Ok(());
+    }
+    let text = format!(
+        "{} was restored {} days ago: what was there before goes",
+        journal.backup, settings.backup.keep_replaced
+    );
+    world.told.emit(&Event::note(text));
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new("looking for", "this program", error))?;
+    let config = settings.paths.settings.to_string_lossy();
+    // The sandbox of the timer's unit may not write there.
+    let outside = Outside {
+        program,
+        args: vec!["restore", "commit", "--config", &config],
+        limit: Duration::from_secs(3600),
+        interruptible: true,
+        ..Outside::default()
+    };
+    host.run_outside(("committing", "a restore that is old"), &outside).map(drop)
 }

@@ -53,6 +53,32 @@ fn a_backup_is_whole_and_says_what_it_holds() {
     backup(&["list"]).exits(0).says(&format!("{first}  whole")).says("first");
     let manifest: Value =
         serde_json::from_str(&backup(&["show", "latest", "--json"]).exits(0).out).unwrap();
+    let fact = |pointer: &str| manifest.pointer(pointer).unwrap().to_string().replace('"', "");
+    let digest =
+        host.sh("grep -ho 'sha256:.*' /etc/containers/systemd/users/*/authentik-server.container");
+    for (pointer, wanted) in [
+        ("/host", host.sh("uname -n")),
+        ("/domain", crate::lab::DOMAIN.to_owned()),
+        ("/authentik/version", "2026.8.3".to_owned()),
+        ("/authentik/migrated_by", "2026.8.3".to_owned()),
+        ("/authentik/digest", digest),
+        ("/postgresql/version", host.sql("SHOW server_version_num")),
+        ("/postgresql/role", "authentik".to_owned()),
+        ("/postgresql/encoding", "UTF8".to_owned()),
+        ("/postgresql/schemas", "[public,template]".to_owned()),
+        ("/user_namespace", "host".to_owned()),
+    ] {
+        assert_eq!(fact(pointer), wanted.trim(), "{pointer}");
+    }
+    let trees: Vec<&str> = manifest["trees"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|tree| tree["name"].as_str())
+        .collect();
+    let all =
+        ["data", "templates", "certs", "blueprints", "etc", "units", "boot", "site", "ledger"];
+    assert_eq!(trees, all);
     let rows = &manifest["postgresql"]["rows"];
     assert_eq!(rows["public.authentik_core_user"], 1, "{rows}");
     let file = manifest["files"].as_array().unwrap().iter();
@@ -105,8 +131,8 @@ fn a_backup_is_whole_and_says_what_it_holds() {
         let path: PathBuf = backups.join(files[usize::try_from(n).unwrap() % files.len()]);
         let whole = std::fs::read(&path).unwrap();
         let mut bytes = whole.clone();
-        // Spread by a step that no size shares.
-        let at = usize::try_from(n * 7919).unwrap() % bytes.len();
+        // Spread over all of it.
+        let at = usize::try_from(n * 2_654_435_761).unwrap() % bytes.len();
         bytes[at] ^= 1 << (n % 8);
         std::fs::write(&path, &bytes).unwrap();
         found += u32::from(backup(&["verify", &first]).code == 8);

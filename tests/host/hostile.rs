@@ -62,8 +62,8 @@ fn what_is_planted_leads_nowhere() {
             "mkfifo {DATA}/fifo {DATA}/media/fifo; ln -s /root/canary {DATA}/media/link; ln -s /srv/victim {DATA}/folder"
         ),
     );
-    // A second name of a file that is root's, on the same file system, where the kernel lets it be made.
-    host.sh("mkdir -m 755 /var/lib/victim; echo canary-4711 >/var/lib/victim/file; chmod 666 /var/lib/victim/file; sysctl -q -w fs.protected_hardlinks=0");
+    // A second name of a file that is root's, on the same file system, which that one could write to.
+    host.sh("mkdir -m 755 /var/lib/victim; echo canary-4711 >/var/lib/victim/file; chmod 666 /var/lib/victim/file");
     host.as_service_user(&format!(
         "mkdir -p {HOME}/links && ln /var/lib/victim/file {HOME}/links/hard"
     ))
@@ -72,7 +72,7 @@ fn what_is_planted_leads_nowhere() {
         &host,
         &format!("ln /var/lib/victim/file {DATA}/hard; ln /var/lib/victim/file {DATA}/media/hard"),
     );
-    host.sh(&format!("test $(stat -c %h /var/lib/victim/file) = 4; chmod 600 /var/lib/victim/file; sysctl -q -w fs.protected_hardlinks=1; ls {DATA}/hard"));
+    host.sh(&format!("test $(stat -c %h /var/lib/victim/file) = 4; chmod 600 /var/lib/victim/file; ls {DATA}/hard"));
     host.as_service_user(&format!("mkfifo {HOME}/fifo; mkdir -p {HOME}/.config/systemd; ln -s /srv/victim {HOME}/.config/systemd/user; ln -sfn /root/canary {HOME}/.bashrc")).exits(0);
     nobody_is_led_astray(&host, "links and fifos", &all);
     let archived = host.sh("cd /var/backups/authentik; zstd -dc */data.tar.zst | tar t | sort -u; zstd -dc */data.tar.zst | grep -ac canary-4711 || true");

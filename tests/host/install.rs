@@ -150,7 +150,10 @@ fn files_are_as_designed(host: &Host) {
     );
     let hba = host.sh("grep -v '^#' /etc/postgresql/$PG/main/pg_hba.conf | grep -m1 .");
     assert_eq!(hba.trim(), "local authentik authentik scram-sha-256");
-    assert_eq!(host.sh("find / -xdev -name '*.authentik-install-*' -not -path '/proc/*'"), "");
+    assert_eq!(
+        host.sh("find / /var/lib -xdev -name '*.authentik-install-*' -not -path '/proc/*'"),
+        ""
+    );
     // Real programs read what we wrote: systemd's own verifier, as the user.
     host.as_service_user(
         "systemd-analyze --user verify $XDG_RUNTIME_DIR/systemd/generator/authentik-*.service",
@@ -230,7 +233,7 @@ fn phases_can_be_left_out_and_caught_up() {
     // What would be followed once and then forgotten is not followed.
     let before = host.trace();
     for verb in [
-        &["--only", "proxy", "--http-port", "9100"][..],
+        &["--only", "proxy", "--set", "http_port=9100"][..],
         &["--skip", "accounts", "--set", "web.workers=3"],
     ] {
         host.install(verb).exits(2).says("would not be written into it");

@@ -38,7 +38,10 @@ fn ten_kills_and_one_more_run() {
     host.install(&[]).exits(0);
     host.install(&[]).exits(0).says("nothing had to be changed");
     assert_eq!(host.public("/if/flow/default-authentication-flow/"), "200");
-    assert_eq!(host.sh("find / -xdev -name '*.authentik-install-*' -not -path '/proc/*'"), "");
+    assert_eq!(
+        host.sh("find / /var/lib -xdev -name '*.authentik-install-*' -not -path '/proc/*'"),
+        ""
+    );
     let ledger: serde_json::Value =
         serde_json::from_str(&host.sh("cat /var/lib/authentik-install/ledger.json")).unwrap();
     for id in [
@@ -87,7 +90,10 @@ fn is_ended_by_the_next(host: &Host, args: &[&str], clean: &str) {
     let after = secrets(host);
     assert!(before.iter().all(|secret| after.contains(secret)), "{before:?} became {after:?}");
     assert_same(clean, &whole(host));
-    assert_eq!(host.sh("find / -xdev -name '*.authentik-install-*' -not -path '/proc/*'"), "");
+    assert_eq!(
+        host.sh("find / /var/lib -xdev -name '*.authentik-install-*' -not -path '/proc/*'"),
+        ""
+    );
 }
 
 /// Killed at every few calls of each kind, each run going on where the one before was killed, until one

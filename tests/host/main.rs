@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::indexing_slicing, clippy::print_stderr)]
 
+mod acme;
 mod at_once;
 mod backup;
 mod breaks;

@@ -122,11 +122,30 @@ fn a_folder_of_several_hosts() {
     let name = id(&create(&host, &[]).exits(0));
     host.sql("CREATE TABLE later AS SELECT 1 AS one");
     host.tool(&["uninstall", "--yes"]).exits(0);
-    host.tool(&["restore", &name, "--yes"]).exits(0);
+    // The image went, too: that it cannot be had is found out before anything is exchanged.
+    host.tool(&["restore", &name, "--yes"]).exits(1).says("--image-archive FILE");
+    assert_eq!(host.sql("SELECT one FROM later"), "1");
+    let image = ["--image-archive", "/var/lib/lab/image.tar"];
+    host.tool(&[&["restore", &name, "--yes"][..], &image].concat()).exits(0);
     host.comes_to_rest();
     assert_eq!(host.sql("SELECT to_regclass('later') IS NULL"), "t");
     host.tool(&["restore", "--abort"]).exits(0);
     assert_eq!(host.sql("SELECT one FROM later"), "1");
+
+    // What a restore has replaced is kept for a month, and not for ever.
+    host.tool(&["restore", &name, "--yes", "--no-safety-backup"]).exits(0);
+    let kept = "SELECT count(*) FROM pg_database WHERE datname = 'authentik_restore_old'";
+    let age = |days: u32| {
+        host.sh(&format!("sed -i \"s/\\\"time\\\": .*/\\\"time\\\": \\\"$(date -u -d '{days} days ago' +%FT%TZ)\\\",/\" /var/lib/authentik-install/restored.json; systemctl start authentik-backup"));
+        host.sql(kept)
+    };
+    assert_eq!(age(29), "1");
+    host.tool(&["verify", "--only", "backups"]).says("it goes after 30 days");
+    assert_eq!(age(31), "0");
+    host.sh(
+        "! ls -d /var/lib/authentik/*.restore; ! test -e /var/lib/authentik-install/restored.json",
+    );
+    host.sh(&format!("cd {DIR}; ls | grep -v {name} | xargs -r rm -r"));
 
     let other = "20260101T000000Z-00abcd";
     host.sh(&format!(
@@ -148,7 +167,7 @@ fn a_lock_is_not_waited_for_without_end() {
     host.sh("systemd-run -q --unit held -p User=postgres psql -d authentik -c 'BEGIN; LOCK authentik_install_id; SELECT pg_sleep(600)'; \
         for i in $(seq 300); do runuser -u postgres -- psql -XAtqc \"SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'\" | grep -q 1 && exit 0; sleep 0.1; done; exit 1");
     let begun = std::time::Instant::now();
-    host.tool(&["backup", "create"]).exits(1).says("lock");
+    host.tool(&["backup", "create"]).exits(1).says("LOCK TABLE").says("is it being migrated?");
     let took = begun.elapsed().as_secs();
     assert!((55..150).contains(&took), "{took} s");
     assert_eq!(host.sh(&format!("ls -A {DIR}")), "");
