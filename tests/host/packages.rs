@@ -29,12 +29,13 @@ fn a_bare_host_becomes_an_authentik_server() {
     assert_eq!(installed(), before);
 
     // Another package manager is at work, and is waited for: it looks at the archives, and then it installs.
-    host.sh("systemd-run -q --unit=lists perl -e 'use Fcntl; open(F, \">>/var/lib/apt/lists/lock\"); fcntl(F, F_SETLK, pack(\"s s x4 q q l\", F_WRLCK, 0, 0, 0, 0)) or die; sleep 20'");
+    host.sh("systemd-run -q --unit=lists perl -MFcntl -e 'open(F, q(>>/var/lib/apt/lists/lock)); fcntl(F, F_SETLK, pack(q(s s x4 q q l x4), F_WRLCK, 0, 0, 0, 0)) or die; sleep 600'; sleep 1; systemctl is-active lists");
     host.sh("systemd-run -q --unit=other --service-type=exec apt-get -o DPkg::Pre-Invoke::='touch /run/locked; sleep 15' install -y -q hello; \
              for i in $(seq 600); do [ -e /run/locked ] && exit 0; sleep 0.2; done; exit 1");
     // Killed while packages are unpacked, we leave them to come to their end.
     host.sh(&format!(
         "systemd-run -q --unit=ours --service-type=exec /var/lib/lab/authentik-install {} --install-packages; \
+         for i in $(seq 600); do journalctl -u ours -o cat | grep -q apt/lists/lock && break; sleep 0.1; done; systemctl stop lists; \
          for i in $(seq 600); do pgrep -x dpkg >/dev/null && [ -e /var/lib/dpkg/info/podman.list ] && break; sleep 0.1; done; \
          systemctl kill -s KILL ours; sleep 1; pgrep -x apt-get",
         INSTALL.join(" ")
