@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 const TRIES: usize = 3;
 /// Bytes of which an archive's member takes a whole number (pax(1), "ustar interchange format").
 const BLOCK: u64 = 512;
+/// Trees in which the containers write.
+const WRITTEN: [&str; 2] = ["data", "media"];
 /// What lets whoever runs a file act as its owner or group. A folder's only says whose new files are.
 pub(super) const LENDS: u32 = 0o6000;
 
@@ -180,7 +182,8 @@ impl<W: Write> Packer<'_, W> {
         let Kind::File(bytes) = entry.kind else { return Ok(None) };
         let Some(mut row) = self.row(listed, &entry) else { return Ok(None) };
         // Whoever writes in a folder may give a file of somebody else a name in it.
-        if entry.links > 1 && matches!(row.owner, Owner::Root | Owner::Host(_)) {
+        let others = matches!(row.owner, Owner::Root | Owner::Host(_));
+        if entry.links > 1 && others && WRITTEN.contains(&listed.name.as_str()) {
             let why = "it is another name of a file of somebody else: left out";
             self.warn(listed, path, why);
             return Ok(None);
@@ -281,7 +284,7 @@ fn header(row: &FileRow, entry: &Entry, extensions: &mut Vec<(String, Vec<u8>)>)
         *name = format!("SCHILY.xattr.{name}");
     }
     let mut header = tar::Header::new_ustar();
-    header.set_mode(u32::from_str_radix(&row.mode, 8).unwrap_or(0o600));
+    header.set_mode(row.bits());
     header.set_uid(number(row.owner));
     header.set_gid(number(row.group));
     let (seconds, nanoseconds) = entry.modified;

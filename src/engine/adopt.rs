@@ -24,11 +24,13 @@ pub fn can_be_ours(step: &dyn Step, standing: &Standing) -> bool {
     *standing == Standing::Unclaimed && step.claim().is_some() && !is_shared(&step.id())
 }
 
-// A folder that is not called after authentik may hold what others put there, and what is ours goes with us;
-// below /etc only if it is empty then.
+// A folder that is called neither after authentik nor after the number of its user may hold what others put
+// there, and what is ours goes with us.
 fn is_shared(id: &Id) -> bool {
-    let folder = id.as_str().strip_prefix("directory:");
-    folder.is_some_and(|path| !path.contains("authentik") && !path.starts_with("/etc/"))
+    let Some(path) = id.as_str().strip_prefix("directory:") else { return false };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let of_user = name.starts_with("user@") || name.bytes().all(|byte| byte.is_ascii_digit());
+    !path.contains("authentik") && !of_user
 }
 
 /// Said of what is used as it is, and becomes ours.
@@ -50,5 +52,6 @@ mod tests {
         assert!(!shared("/etc/authentik/secrets") && !shared("/srv/authentik/media"));
         assert!(!is_shared(&Id::new("file", "/srv/x")));
         assert!(!shared("/etc/containers/systemd/users/996"));
+        assert!(shared("/etc/containers/systemd/users"));
     }
 }

@@ -29,7 +29,7 @@ fn a_bare_host_becomes_an_authentik_server() {
     assert_eq!(installed(), before);
 
     // Another package manager is at work, and is waited for: it looks at the archives, and then it installs.
-    host.sh("systemd-run -q --unit=lists perl -MFcntl -e 'open(F, q(>>/var/lib/apt/lists/lock)); fcntl(F, F_SETLK, pack(q(s s x4 q q l x4), F_WRLCK, 0, 0, 0, 0)) or die; sleep 600'; sleep 1; systemctl is-active lists");
+    host.sh("systemd-run -q --unit=lists perl -MFcntl -e 'open(F, q(>>/var/lib/apt/lists/lock)); $l = pack(q(s s x4 q q l x4), F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; sleep 600'; sleep 1; systemctl is-active lists");
     host.sh("systemd-run -q --unit=other --service-type=exec apt-get -o DPkg::Pre-Invoke::='touch /run/locked; sleep 15' install -y -q hello; \
              for i in $(seq 600); do [ -e /run/locked ] && exit 0; sleep 0.2; done; exit 1");
     // Killed while packages are unpacked, we leave them to come to their end.
