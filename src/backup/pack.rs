@@ -183,7 +183,7 @@ impl<W: Write> Packer<'_, W> {
         let Some(mut row) = self.row(listed, &entry) else { return Ok(None) };
         // Whoever writes in a folder may give a file of somebody else a name in it.
         let others = matches!(row.owner, Owner::Root | Owner::Host(_));
-        if entry.links > 1 && others && WRITTEN.contains(&listed.name.as_str()) {
+        if entry.has_others && others && WRITTEN.contains(&listed.name.as_str()) {
             let why = "it is another name of a file of somebody else: left out";
             self.warn(listed, path, why);
             return Ok(None);

@@ -40,8 +40,8 @@ pub struct Entry {
     pub modified: (i64, u32),
     /// Which file it is, so that another one of the same name is noticed.
     pub inode: u64,
-    /// How many names it has.
-    pub links: u64,
+    /// Has it other names?
+    pub has_others: bool,
 }
 
 /// An opened tree.
@@ -219,6 +219,6 @@ fn entry(path: PathBuf, stat: &Stat, link: Option<PathBuf>) -> Option<Entry> {
         mode: stat.st_mode & 0o7777,
         modified: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
         inode: stat.st_ino,
-        links: stat.st_nlink,
+        has_others: stat.st_nlink > 1,
     })
 }

@@ -149,7 +149,8 @@ fn is_installed(host: &Reader, args: &Restore) -> Result<bool> {
     Ok(state.is_some() && settings.is_some() && !Journal::was_empty(host)?)
 }
 
-// What does not lie in a folder of root's alone is put into the folder of backups first, and stays there if it is restored.
+// What does not lie in a folder of root's alone is put into the folder of backups first, and stays there if it
+// is restored.
 fn found(
     world: &World<'_>,
     host: &Writer<'_>,
