@@ -312,7 +312,7 @@ fn the_timer_makes_and_proves_and_throws_away() {
     }
     let timers = "systemctl show -p TimersCalendar -p Persistent authentik-backup.timer authentik-backup-proof.timer";
     let timers = host.sh(timers);
-    for words in ["OnCalendar=*-*-* 04:15:00 ;", "OnCalendar=*-*-01 "] {
+    for words in ["OnCalendar=*-*-* 04:15:00 ;", "OnCalendar=Sun *-*-01..07 05:30:00 ;"] {
         assert!(timers.contains(words), "{words} in {timers}");
     }
     assert_eq!(timers.matches("Persistent=yes").count(), 2, "{timers}");
