@@ -13,7 +13,9 @@ use crate::error::{Failure, Result};
 use crate::host::Reader;
 use crate::names::Domain;
 use crate::settings::Settings;
+use crate::settings::input::{Proxy, Tls};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -122,6 +124,8 @@ pub struct Subject {
     pub http_port: u16,
     /// TCP port of the server's own HTTPS on 127.0.0.1, if it is published.
     pub https_port: Option<u16>,
+    /// Certificate and key of one's own.
+    pub certificate: Vec<PathBuf>,
 }
 
 impl Subject {
@@ -136,8 +140,15 @@ impl Subject {
             public_port: settings.domain.port(),
             http_port: settings.http_port.number(),
             https_port: settings.https_port.map(|port| port.number()),
+            certificate: own_certificate(&settings.proxy),
         }
     }
+}
+
+fn own_certificate(proxy: &Proxy) -> Vec<PathBuf> {
+    let files = [&proxy.certificate, &proxy.key].into_iter().flatten();
+    let wanted = proxy.enabled && proxy.tls == Tls::Files;
+    files.filter(|_| wanted).map(|file| file.path().to_owned()).collect()
 }
 
 impl Context {
@@ -195,6 +206,7 @@ const CHECKS: &[Check] = &[
     check("valkey", services::valkey),
     check("caddy", web::caddy),
     check("caddy-config", web::caddy_config),
+    check("certificate-files", web::certificate),
     check("port-http", web::port_80),
     check("port-https", web::port_public),
     check("port-authentik", web::port_own),

@@ -64,6 +64,19 @@ pub(super) fn caddy_config(context: &Context) -> Result<Finding> {
     })
 }
 
+pub(super) fn certificate(context: &Context) -> Result<Finding> {
+    // Through links, as those of certbot are.
+    let missing = context.subject.certificate.iter().find(|path| !path.is_file());
+    Ok(match (missing, context.subject.certificate.len()) {
+        (Some(path), _) => Finding::fail(
+            format!("{}: there is no such file", path.display()),
+            "put your certificate and key there, or let Caddy get one: --tls acme",
+        ),
+        (None, 0) => Finding::ok("none of one's own"),
+        (None, _) => Finding::ok("certificate and key are there"),
+    })
+}
+
 fn port(context: &Context, number: u16, owner: &str) -> Result<Finding> {
     let mut others: Vec<String> = context
         .host

@@ -38,6 +38,7 @@ fn subject(world: &World<'_>, args: &Check) -> Result<Subject> {
         public_port: 443,
         http_port: given.http_port.map_or(9000, |port| port.number()),
         https_port: given.https_port.flatten().map(|port| port.number()),
+        certificate: Vec::new(),
         release,
     })
 }

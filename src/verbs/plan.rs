@@ -86,8 +86,8 @@ pub(super) fn refuse_unfit_host(world: &World<'_>, settings: &Settings) -> Resul
 // What a phase that is left out would need does not count.
 fn refuse_unfit(report: &Report, settings: &Settings, phases: &[Phase]) -> Result<()> {
     let proxy = phases.contains(&Phase::Proxy) && settings.proxy.enabled;
-    let left_out =
-        |id: &str| !proxy && matches!(id, "caddy" | "caddy-config" | "port-http" | "port-https");
+    let of_proxy = ["caddy", "caddy-config", "certificate-files", "port-http", "port-https"];
+    let left_out = |id: &str| !proxy && of_proxy.contains(&id);
     refuse_rows(report.checks.iter().filter(|row| row.blocks && !left_out(row.id)))
 }
 

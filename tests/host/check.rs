@@ -325,6 +325,21 @@ fn each_check_sees_its_own_thing() {
     assert!(rows(&host, &old)["valkey"].1.contains("systemctl enable --now valkey-server.service"));
     assert_eq!(rows(&host, &domain)["valkey"].0, "ok");
 
+    let own = [
+        "--tls",
+        "files",
+        "--set",
+        "proxy.certificate=/etc/ssl/x.pem",
+        "--set",
+        "proxy.key=/etc/ssl/x.key",
+    ];
+    let own = || rows(&host, &[&domain[..], &own].concat()).remove("certificate-files").unwrap();
+    assert!(own().0 == "fail" && own().1.contains("/etc/ssl/x.pem: there is no such file"));
+    host.sh("touch /etc/ssl/real; ln -s real /etc/ssl/x.pem");
+    assert!(own().1.contains("/etc/ssl/x.key: there is no such file"));
+    host.sh("ln -s real /etc/ssl/x.key");
+    assert_eq!(own().0, "ok");
+
     // A name server that does not answer: not known, and no obstacle.
     host.sh("echo nameserver 127.0.0.9 >/etc/resolv.conf; nft add table inet f; nft 'add chain inet f input { type filter hook input priority 0; }'; nft add rule inet f input udp dport 53 drop");
     assert_eq!(rows(&host, &["--domain", "unknown.lab.example"])["domain"].0, "unknown");
