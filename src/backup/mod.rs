@@ -14,6 +14,7 @@ mod pack;
 mod part;
 pub mod restore;
 pub mod retention;
+pub mod settings;
 pub mod shelf;
 pub mod source;
 pub mod swap;

@@ -44,12 +44,18 @@ impl Listed {
         Ok(Some(Listed { name: name.to_owned(), path: path.to_owned(), tree, listing }))
     }
 
-    /// Nothing but this file of it.
-    pub fn only(mut self, name: &OsStr) -> Self {
-        let wanted = |entry: &Entry| entry.path.as_os_str().is_empty() || entry.path == name;
-        self.listing.entries.retain(wanted);
-        self.listing.left_out.retain(|(path, _)| path == name);
-        self
+    /// The same of one file in a folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be looked at.
+    pub fn of_file(
+        host: &Reader,
+        name: &str,
+        (path, file): (&Path, &OsStr),
+    ) -> Result<Option<Self>> {
+        let Some(tree) = host.tree(path)? else { return Ok(None) };
+        let listing = tree.list_one(file.as_ref())?;
+        Ok(Some(Listed { name: name.to_owned(), path: path.to_owned(), tree, listing }))
     }
 
     /// Bytes of all its files.

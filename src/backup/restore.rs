@@ -3,9 +3,7 @@
 use super::Halves;
 use super::check;
 use super::chosen::Chosen;
-use super::manifest::{FileRow, RowKind};
 use super::owner::Maps;
-use super::pack::LENDS;
 use super::source::{self, places};
 use super::swap::{Databases, Folders, Journal};
 use super::unpack::Nests;
@@ -14,7 +12,6 @@ use crate::error::{Exit, Failure, Result};
 use crate::event::{Event, Sink as Told};
 use crate::facts;
 use crate::facts::cache::{Cache, Guard};
-use crate::host::files::{Perms, Put};
 use crate::host::postgres::Server;
 use crate::host::valkey::Address;
 use crate::host::{Reader, Writer};
@@ -22,7 +19,6 @@ use crate::secret::Secret;
 use crate::settings::Settings;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// What a restore brings back.
@@ -35,13 +31,6 @@ pub enum What {
     /// Settings and secrets.
     Config,
 }
-
-/// Bytes; a file of settings is far smaller.
-const LARGEST_SETTINGS: u64 = 1 << 20;
-/// Their name.
-pub const SETTINGS: &str = "install.toml";
-/// The tree that they are in where `etc` does not hold them.
-const SETTINGS_TREE: &str = "settings";
 
 fn unfit(what: &str, why: String, next: String) -> Failure {
     Failure::new("restoring", what, why)
@@ -130,83 +119,6 @@ impl Chosen<'_> {
         }
     }
 
-    /// Settings and secrets, by their names below `/etc/authentik`; other files there are none of ours
-    /// to understand.
-    ///
-    /// # Errors
-    /// If the archive is broken.
-    pub fn config(&self) -> Result<BTreeMap<String, Secret>> {
-        let text = |(row, bytes): (&FileRow, Vec<u8>)| {
-            let name = match (row.path.strip_prefix("etc/"), row.tree() == SETTINGS_TREE) {
-                // There are none in etc then that count.
-                (_, true) => SETTINGS,
-                (Some(SETTINGS), _) if self.holds(SETTINGS_TREE) => return None,
-                (Some(name), _) => name,
-                (None, _) => return None,
-            };
-            let wanted = name == SETTINGS || name.starts_with("secrets/");
-            let text = String::from_utf8(bytes).ok().filter(|_| wanted)?;
-            Some((name.to_owned(), Secret::new(text)))
-        };
-        Ok(self.settings_files()?.into_iter().filter_map(text).collect())
-    }
-
-    /// Puts back what the administrator has put among the settings and nothing makes anew, where nothing of
-    /// that name is.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn complete_settings(
-        &self,
-        host: &Writer<'_>,
-        settings: &Settings,
-        maps: &Maps,
-    ) -> Result<()> {
-        for (row, bytes) in self.settings_files()? {
-            let Some(name) = row.path.strip_prefix("etc/") else { continue };
-            let path = settings.paths.etc.join(name);
-            let dir = path.parent().unwrap_or(&settings.paths.etc);
-            // The password of a first start that is over is not wanted again.
-            let over = path == settings.paths.bootstrap_env;
-            if over || host.stat(&path)?.is_some() || name.split('/').any(|part| part == "..") {
-                continue;
-            }
-            if host.stat(dir)?.is_none() {
-                host.create_private_dir(dir)?;
-            }
-            let uid = maps.users.id(row.owner).unwrap_or(0);
-            let gid = maps.groups.id(row.group).unwrap_or(0);
-            let mode = row.bits() & !LENDS;
-            host.put(&path, &bytes, Perms { uid, gid, mode }, Put::New)?;
-        }
-        Ok(())
-    }
-
-    // Small files of the folders that hold settings.
-    fn settings_files(&self) -> Result<Vec<(&FileRow, Vec<u8>)>> {
-        let (mut source, part) = self.open("config.tar")?;
-        let broken = |error: io::Error| super::damaged("config.tar", error.to_string());
-        let rows: BTreeMap<&str, &FileRow> =
-            self.manifest.files.iter().map(|row| (row.path.as_str(), row)).collect();
-        let mut found = Vec::new();
-        let mut archive = tar::Archive::new(&mut source);
-        for entry in archive.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let row = rows.get(path.as_str()).filter(|row| row.kind == RowKind::File);
-            let Some(row) = row.filter(|row| ["etc", SETTINGS_TREE].contains(&row.tree())) else {
-                continue;
-            };
-            if entry.size() > LARGEST_SETTINGS {
-                continue;
-            }
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(broken)?;
-            found.push((*row, bytes));
-        }
-        source.end_as(part, |_| Ok(())).map(|()| found)
-    }
-
     /// What is going to be laid out, and where.
     ///
     /// # Errors
@@ -222,7 +134,9 @@ impl Chosen<'_> {
             live.extend(places(settings));
         }
         if wanted.contains(&What::Config) {
-            if let Some((dir, _)) = source::elsewhere(settings) {
+            let there = self.holds(super::settings::TREE).then_some(settings.paths.etc.as_path());
+            let here = source::elsewhere(settings).map(|(dir, _)| dir);
+            if let Some(dir) = here.or(there) {
                 let why = "the settings are not in /etc/authentik, which is what is exchanged";
                 let next = "restore database and data alone: --only database,data".to_owned();
                 return Err(unfit(&dir.display().to_string(), why.to_owned(), next));
@@ -252,7 +166,7 @@ impl Chosen<'_> {
         lacking.map(|(_, path)| path).collect()
     }
 
-    fn holds(&self, tree: &str) -> bool {
+    pub(super) fn holds(&self, tree: &str) -> bool {
         self.manifest.trees.iter().any(|known| known.name == tree)
     }
 

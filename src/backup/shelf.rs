@@ -120,6 +120,30 @@ pub(super) fn partials(host: &Reader, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.map(|name| dir.join(name)).collect())
 }
 
+/// The names of the backups that this host made of the installation of this name, and how many others there
+/// are: of other hosts, and those of which nobody knows.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn own_and_others(host: &Reader, dir: &Path, domain: &str) -> Result<(Vec<String>, usize)> {
+    let name = host.host_name();
+    let ids = host.names_in(dir)?.into_iter().filter(|id| time_of(id).is_some());
+    // One that lacks a part still says whose it is.
+    let is_own = |id: &String| {
+        read(host, &dir.join(id)).is_ok_and(|known| known.host == name && known.domain == domain)
+    };
+    let (own, others): (Vec<String>, Vec<String>) = ids.partition(is_own);
+    Ok((own, others.len()))
+}
+
+/// Throws away what this host has begun and not brought to its end.
+///
+/// # Errors
+/// If something of it cannot be removed.
+pub fn discard_partials(host: &Writer<'_>, dir: &Path) -> Result<()> {
+    partials(host, dir)?.iter().try_for_each(|path| host.remove_tree(path))
+}
+
 /// Throws a backup away. Under a name of its own first: a half of one is never called a backup.
 ///
 /// # Errors

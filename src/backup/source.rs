@@ -106,8 +106,8 @@ impl Installation {
         let listed = there.map(|(name, path)| Listed::of(host, name, &path));
         let mut listed: Vec<Listed> =
             listed.filter_map(Result::transpose).collect::<Result<_>>()?;
-        if let Some((dir, file)) = elsewhere(settings) {
-            listed.extend(Listed::of(host, "settings", dir)?.map(|dir| dir.only(file)));
+        if let Some(place) = elsewhere(settings) {
+            listed.extend(Listed::of_file(host, "settings", place)?);
         }
         Ok(listed)
     }

@@ -130,7 +130,7 @@ pub struct ScopeArgs {
     /// All but these phases.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PHASES", conflicts_with = "only")]
     pub skip: Vec<Phase>,
-    /// Let what is in the way become ours, where that is enough: an account, a role, a database with all
+    /// Let what is in the way or would do become ours, where that is enough: an account, a role, a database with all
     /// that is in it, files and folders of these names. A file's old content is kept as NAME.edited.
     #[arg(long)]
     pub adopt: bool,

@@ -21,16 +21,18 @@ pub fn as_ours(host: &Reader, step: &dyn Step, standing: &Standing) -> Result<Op
 
 /// Is it nobody's yet, and something that can be claimed?
 pub fn can_be_ours(step: &dyn Step, standing: &Standing) -> bool {
-    *standing == Standing::Unclaimed && step.claim().is_some() && !is_shared(&step.id())
+    let id = step.id();
+    // This program came by itself, or by a package.
+    let brought = id.as_str().starts_with("program:");
+    *standing == Standing::Unclaimed && step.claim().is_some() && !brought && !is_shared(&id)
 }
 
 // A folder that is called neither after authentik nor after the number of its user may hold what others put
 // there, and what is ours goes with us.
 fn is_shared(id: &Id) -> bool {
     let Some(path) = id.as_str().strip_prefix("directory:") else { return false };
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let of_user = name.starts_with("user@") || name.bytes().all(|byte| byte.is_ascii_digit());
-    !path.contains("authentik") && !of_user
+    let starts = ["/etc/containers/systemd/users/", "/etc/systemd/system/user@"];
+    !path.contains("authentik") && !starts.iter().any(|start| path.starts_with(start))
 }
 
 /// Said of what is used as it is, and becomes ours.
@@ -52,6 +54,6 @@ mod tests {
         assert!(!shared("/etc/authentik/secrets") && !shared("/srv/authentik/media"));
         assert!(!is_shared(&Id::new("file", "/srv/x")));
         assert!(!shared("/etc/containers/systemd/users/996"));
-        assert!(shared("/etc/containers/systemd/users"));
+        assert!(shared("/etc/containers/systemd/users") && shared("/mnt/2026"));
     }
 }

@@ -199,7 +199,11 @@ impl Reader {
     /// # Errors
     /// If it cannot be opened or is not a regular file.
     pub fn open_named(&self, path: &Path) -> Result<File> {
-        let file = File::open(path).map_err(|error| failure("opening", path, error))?;
+        use std::os::unix::fs::OpenOptionsExt;
+        // Whoever it lies with may have put something there that has to be waited for.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let opened = File::options().read(true).custom_flags(flags).open(path);
+        let file = opened.map_err(|error| failure("opening", path, error))?;
         match file.metadata() {
             Ok(meta) if meta.is_file() => Ok(file),
             Ok(_) => Err(failure("opening", path, "it is not a regular file")),

@@ -100,6 +100,18 @@ impl Tree {
         Ok(listing)
     }
 
+    /// Nothing but the top and this name in it.
+    ///
+    /// # Errors
+    /// If the top cannot be looked at.
+    pub fn list_one(&self, name: &Path) -> Result<Listing> {
+        let mut listing = Listing::default();
+        let stat = fstat(&self.top).map_err(|errno| self.failure("looking at", errno))?;
+        listing.entries.extend(entry(PathBuf::new(), &stat, None));
+        self.look(name.to_owned(), &mut listing, &mut Vec::new());
+        Ok(listing)
+    }
+
     fn names(&self, folder: &Path) -> rustix::io::Result<Vec<std::ffi::OsString>> {
         let dir = self.open(folder, OFlags::DIRECTORY)?;
         let entries = Dir::read_from(&dir)?.collect::<rustix::io::Result<Vec<_>>>()?;

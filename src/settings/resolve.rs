@@ -175,6 +175,17 @@ impl Settings {
         self
     }
 
+    /// The same with the version, the image and the patience of other settings.
+    #[must_use]
+    pub fn with_image_of(mut self, other: &Settings) -> Self {
+        self.values.version = other.version.clone();
+        self.values.image = other.image.clone();
+        self.release = other.release.clone();
+        self.image_archive = other.image_archive.clone();
+        self.deadline = other.deadline;
+        self
+    }
+
     /// The image with its tag.
     pub fn image_tag(&self) -> String {
         format!("{}:{}", self.image, self.version)

@@ -11,6 +11,7 @@ use crate::settings::Settings;
 use crate::ui::{human, json};
 use crate::verbs::{self, World};
 use std::ops::Range;
+use std::path::Path;
 
 /// Hours in which clocks change anywhere.
 const MOVED: Range<i8> = 1..3;
@@ -75,12 +76,19 @@ fn tell_of_backups(world: &World<'_>, settings: &Settings) {
     }
 }
 
-/// Refuses a host on which what `install` does at the end of a restore would fail.
+/// Refuses a host on which what `install` does at the end of a restore would fail, but for lack of a
+/// certificate that the restore brings.
 ///
 /// # Errors
 /// With [`Exit::Unfit`], and everything that is missing.
-pub(super) fn refuse_unfit_host(world: &World<'_>, settings: &Settings) -> Result<()> {
-    refuse_unfit(&checks::run(&world.host, Subject::of(settings))?, settings, &Phase::ALL)
+pub(super) fn refuse_unfit_host(
+    world: &World<'_>,
+    settings: &Settings,
+    brings: &dyn Fn(&Path) -> bool,
+) -> Result<()> {
+    let mut subject = Subject::of(settings);
+    subject.certificate.retain(|path| !brings(path));
+    refuse_unfit(&checks::run(&world.host, subject)?, settings, &Phase::ALL)
 }
 
 // What a phase that is left out would need does not count.

@@ -7,6 +7,7 @@ use crate::backup::chosen::{Chosen, Identities};
 use crate::backup::offsite::Place;
 use crate::backup::owner::Maps;
 use crate::backup::restore::{self, What};
+use crate::backup::settings::INSTALL_TOML;
 use crate::backup::shelf::{self, Shelved};
 use crate::backup::swap::Journal;
 use crate::backup::{create, manifest, source};
@@ -17,6 +18,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::event::Event;
 use crate::host::lock::Lock;
 use crate::host::postgres::Server;
+use crate::host::store::open_trusted;
 use crate::host::systemd::Manager;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
@@ -104,7 +106,7 @@ fn chosen(
     let journal = chosen.planned(host, &settings, &wanted)?;
     journal.refuse_taken(host, server)?;
     chosen.refuse_narrow(host, server, &journal)?;
-    plan::refuse_unfit_host(world, &settings)?;
+    plan::refuse_unfit_host(world, &settings, &|path| installed || chosen.brings(path, &settings))?;
     if args.dry_run || (!args.yes && !confirmed(world)?) {
         return Ok(None);
     }
@@ -181,7 +183,7 @@ fn found(
     let path = std::path::absolute(path)
         .map_err(|error| Failure::new("looking for", path.display(), error))?;
     // A folder that root alone can change is a backup as it lies there.
-    if path.is_dir() && host.read(&path.join(manifest::NAME)).is_ok() {
+    if path.is_dir() && open_trusted(&path.join(manifest::NAME)).is_ok() {
         return shelf::find(host, &dir, &path.to_string_lossy()).map(|found| (found, false));
     }
     world.told.emit(&Event::note(format!("reading {from} into {}", dir.display())));
@@ -199,7 +201,7 @@ fn settings(
         return verbs::resolved(host, &args.settings);
     }
     let files = chosen.config()?;
-    let text = files.get(restore::SETTINGS).ok_or_else(|| {
+    let text = files.get(INSTALL_TOML).ok_or_else(|| {
         Failure::new("restoring", &chosen.backup.id, "it holds no install.toml").exit(Exit::Damaged)
     })?;
     let mut settings = verbs::resolved_over(host, &args.settings, text.expose())?;
@@ -273,18 +275,19 @@ impl Job<'_> {
     fn onto_nothing(&self, chosen: &Chosen<'_>, journal: Journal) -> Result<()> {
         Journal::note_empty(self.host)?;
         let files = chosen.config()?;
-        if let Some(text) = files.get(restore::SETTINGS) {
+        if let Some(text) = files.get(INSTALL_TOML) {
             self.put_settings(text.expose())?;
         }
-        self.laid_out()?;
+        self.laid_out(self.settings)?;
         let account = account(self.host, self.settings)?;
         let maps = source::maps(self.host, &account, self.settings.user_namespace)?;
-        chosen.complete_settings(self.host, self.settings, &maps)?;
+        let warnings = chosen.complete_settings(self.host, self.settings, &maps)?;
+        warnings.into_iter().for_each(|text| self.world.told.emit(&Event::warning(text)));
         self.swap(chosen, journal)
     }
 
-    fn laid_out(&self) -> Result<()> {
-        let settings = self.settings.clone().at_rest();
+    fn laid_out(&self, settings: &Settings) -> Result<()> {
+        let settings = settings.clone().at_rest();
         let phases = [Phase::Accounts, Phase::Database, Phase::Cache, Phase::Containers];
         apply::apply(self.host, &settings, &phases, self.world.told, &mut Done::default())
     }
@@ -315,7 +318,9 @@ impl Job<'_> {
         let account = self.host.account(self.settings.user.as_str())?;
         let runs = account.is_some_and(|account| self.host.manager_runs(&account));
         if !runs || journal.lacks_some(self.host, self.server)? {
-            self.laid_out()?;
+            // As it is here, but for the image: what is here is what `--abort` leads back to.
+            let here = verbs::stored(self.host, &self.args.settings.config)?;
+            self.laid_out(&here.with_image_of(self.settings))?;
         }
         self.swap(chosen, Journal { safety, ..journal })
     }

@@ -1,7 +1,7 @@
 //! `uninstall`: what was claimed goes again, the last thing first.
 
 use crate::backup::check;
-use crate::backup::shelf::{self, Shelved};
+use crate::backup::shelf;
 use crate::backup::swap::Journal;
 use crate::blueprint::removal::{Reach, Removal};
 use crate::cli::Uninstall;
@@ -15,6 +15,7 @@ use crate::host::lock::Lock;
 use crate::host::postgres::START;
 use crate::host::{Reader, Writer};
 use crate::names::Domain;
+use crate::resource::directory::Directory;
 use crate::resource::settled;
 use crate::settings::resolve::OneTime;
 use crate::settings::{Input, Settings};
@@ -36,16 +37,21 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     };
     let mut leftovers = Journal::laid_out(host)?;
     leftovers.push(check::SCRATCH.to_owned());
-    let (own, others) = shelved(host, &settings)?;
     let claims = Ledger::read(host)?.claims();
-    let shared = reach == Reach::All && !others.is_empty();
+    let dir = settings.backup.dir.path();
+    let (own, others) = match reach {
+        Reach::All => shelf::own_and_others(host, dir, settings.domain.as_str())?,
+        Reach::Service => Default::default(),
+    };
+    // A folder that was there before stays as it is.
+    let shared = others > 0 && claims.contains(&Directory::id_of(dir));
     let removal = Removal { claims, reach, leftovers, shared };
     if shared {
-        let (dir, of) = (settings.backup.dir.path().display(), settings.domain.as_str());
         let text = format!(
-            "of the backups in {dir} those of {of} go ({}), and those of others stay ({})",
+            "of the backups in {} those of {} go ({}), and those of others stay ({others})",
+            dir.display(),
+            settings.domain,
             own.len(),
-            others.len()
         );
         world.told.emit(&Event::note(text));
     }
@@ -72,9 +78,8 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
         check::sweep(&writer, &server)?;
     }
     if shared {
-        for one in &own {
-            shelf::discard(&writer, settings.backup.dir.path(), &one.id)?;
-        }
+        own.iter().try_for_each(|id| shelf::discard(&writer, dir, id))?;
+        shelf::discard_partials(&writer, dir)?;
     }
     let mut done = Done::default();
     let build = |phase, facts: &Facts| removal.phase(phase, &settings, facts);
@@ -88,21 +93,14 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-// The backups of this installation, and those of others. Of one that is damaged nobody knows.
-fn shelved(host: &Reader, settings: &Settings) -> Result<(Vec<Shelved>, Vec<Shelved>)> {
-    let (name, domain) = (host.host_name(), settings.domain.as_str());
-    let all = shelf::list(host, settings.backup.dir.path())?;
-    let known = all.into_iter().filter(|one| one.manifest.is_ok());
-    Ok(known.partition(|one| one.may_be_of(&name, domain)))
-}
-
 fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
     let facts = Facts::gather(host, settings)?;
     refuse_other_server(host, &facts)?;
     let build = |phase| removal.phase(phase, settings, &facts);
     let plan = Plan::of(host, (&Removal::phases(), false), &build)?;
     // What is known by its marks can go; of accounts, databases and folders nobody knows who has made them.
-    if removal.reach == Reach::All && removal.claims.is_empty() && plan.changes > 0 {
+    let something = plan.changes > 0 || host.stat(&settings.paths.secrets)?.is_some();
+    if removal.reach == Reach::All && removal.claims.is_empty() && something {
         let why = "what was made here is written down nowhere any more: the ledger is lost";
         return Err(Failure::new("deleting the data of", &settings.domain, why)
             .next("let it become ours again, and then uninstall: authentik-install install --adopt --yes\n\

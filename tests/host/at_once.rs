@@ -55,9 +55,10 @@ fn runs_wait_for_nobody_and_end_when_told() {
     let full = "mkfifo /run/pipe; exec 8<>/run/pipe; dd if=/dev/zero of=/run/pipe bs=4k oflag=nonblock 2>/dev/null";
     host.sh(&format!(
         "systemd-run -q --unit full sh -c '{full}; exec /var/lib/lab/authentik-install {install} --json >&8'; \
-         for i in $(seq 300); do pgrep -x authentik-insta >/dev/null && break; sleep 0.1; done; sleep 2; \
+         for i in $(seq 300); do pgrep -x authentik-insta >/dev/null && break; sleep 0.1; done; sleep 2; pgrep -x authentik-insta; \
          pkill -INT -x authentik-insta; sleep 1; pkill -INT -x authentik-insta; sleep 1; ! pgrep -x authentik-insta"
     ));
+    assert_eq!(host.sh("systemctl show -p ExecMainStatus --value full").trim(), "130");
     // What a timer runs waits for its turn.
     host.sh("systemd-run -q --unit turn flock /run/authentik-install/lock sleep 5; sleep 1");
     host.tool(&["backup", "create", "--scheduled"]);

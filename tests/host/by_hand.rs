@@ -20,7 +20,7 @@ fn an_empty_host_becomes_the_one_that_was_backed_up_by_hand() {
         "CREATE TABLE lab_mark AS SELECT 'old' AS mark; ALTER TABLE lab_mark OWNER TO authentik",
     );
     old.sh(&format!(
-        "install -d -m 700 {SHARED}; cd /var/lib/authentik/data/media/public/icons; setfacl -m u:bin:r t2"
+        "install -d -m 700 {SHARED}; cd /var/lib/authentik/data/media/public/icons; setfacl -m u:bin:r t2; cd /var/lib/authentik/certs; echo pem >own.pem; chgrp authentik own.pem; chmod 640 own.pem"
     ));
     let backup = id(&create(&old, &["--dir", SHARED]).exits(0));
     let key = old.sh("cat /etc/authentik/secrets/secret_key");
@@ -55,6 +55,7 @@ fn an_empty_host_becomes_the_one_that_was_backed_up_by_hand() {
         "exec authentik-server sh -c 'echo x >/data/media/written && cat /data/media/written'",
     );
     assert_eq!(wrote.exits(0).out.trim(), "x");
+    assert_eq!(new.podman("exec authentik-worker cat /certs/own.pem").exits(0).out, "pem\n");
     // Who can read the secrets is who could before.
     assert_eq!(
         new.sh("stat -c '%U:%G %a' /etc/authentik/secrets/secret_key"),

@@ -29,6 +29,7 @@ else:
     member = tarfile.TarInfo("data/evil")
     row = {"path": "data/evil", "kind": "file", "owner": "root", "group": "root", "mode": "0644", "modified": [0, 0]}
     if kind == "dots": member.name = "data/../../../../../etc/evil"; member.size = 1
+    if kind == "slashes": member.name = "data//etc/evil"; member.size = 1
     if kind == "absolute": member.name = "/etc/evil"; member.size = 1
     if kind == "device": member.type = tarfile.CHRTYPE; member.devmajor, member.devminor = 1, 3
     if kind == "hard": member.type = tarfile.LNKTYPE; member.linkname = "data/media"
@@ -107,6 +108,7 @@ fn what_does_not_fit_is_refused_before_anything_is_touched() {
     for (kind, code, says) in [
         // What the archive must not hold.
         ("dots", 8, "leads out"),
+        ("slashes", 8, "leads out"),
         ("absolute", 8, "leads out"),
         ("device", 8, "neither file, folder nor link"),
         ("hard", 8, "neither file, folder nor link"),

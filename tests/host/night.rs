@@ -29,7 +29,8 @@ fn an_interrupted_backup_says_so_and_leaves_nothing() {
     // Nor does a look at one that is stopped pass for damage, and what is half carried away for a copy.
     let good = id(&create(&host, &[]).exits(0));
     for verb in ["verify", &format!("export {good} /root/carried.tar")] {
-        host.sh(&format!("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup {verb}; sleep 0.3; pkill -INT -x authentik-insta; \
+        host.sh(&format!("systemd-run -q --unit made -p StandardError=truncate:/run/made /var/lib/lab/authentik-install backup {verb}; \
+            until ls -l /proc/$(pgrep -x authentik-insta)/fd 2>/dev/null | grep -q data.tar; do systemctl is-active -q made || exit 1; done; pkill -INT -x authentik-insta; \
             for i in $(seq 600); do systemctl is-active -q made || exit 0; sleep 0.1; done; exit 1"));
         let status =
             host.sh("systemctl show -p ExecMainStatus --value made; systemctl reset-failed made");

@@ -276,6 +276,7 @@ fn an_empty_host_becomes_the_one_that_was_backed_up() {
     // Who may read what, said by numbers: one that both hosts know, and one that may be anybody there.
     let icons = "cd /var/lib/authentik/data/media/public/icons";
     old.sh(&format!("{icons}; setfacl -m u:$(stat -c %u t1):rw,u:2:r t2; chmod g+s ."));
+    old.sh("install -d -m 755 /etc/authentik/tls/live; echo pem >/etc/authentik/tls/live/cert.pem");
     create(&old, &[]).exits(0);
     old.tool(&["backup", "export", "latest", "/var/lib/lab/carried.tar"]).exits(0);
     old.tool(&["backup", "export", "latest", "/var/lib/lab/carried.tar"])
@@ -340,6 +341,10 @@ fn an_empty_host_becomes_the_one_that_was_backed_up() {
     assert_eq!((mark(&new), settings(&new)), ("old".into(), "old\n# old\n".into()));
     assert_eq!(new.sh("cat /etc/authentik/secrets/secret_key"), key);
     assert_eq!(new.sh("sha256sum </var/lib/authentik/data/media/public/icons/t1"), t1);
+    assert_eq!(
+        new.sh("cd /etc/authentik/tls; cat live/cert.pem; stat -c '%a %U' . live"),
+        "pem\n755 root\n755 root\n"
+    );
     // In this mode the image's user is the service user itself.
     assert_eq!(
         new.sh("stat -c %U /var/lib/authentik/data/media/public/icons/t1").trim(),

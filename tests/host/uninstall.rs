@@ -155,6 +155,8 @@ fn from_any_state() {
     host.tool(&["uninstall", "--yes"]).exits(0);
     at_rest(&host);
     host.sh("! ls /etc/systemd/system/authentik* /etc/containers/systemd/users/*/authentik*");
+    // Nor is the data taken for gone, or for somebody else's, once nothing bears a mark any more.
+    host.tool(&["uninstall", "--yes", DELETE]).exits(3).says("the ledger is lost");
 }
 
 /// A host's own Valkey is as it was before.
