@@ -30,6 +30,8 @@ pub const POD: &str = "authentik-pod.service";
 pub const SERVICES: [&str; 3] = [POD, "authentik-server.service", "authentik-worker.service"];
 /// How long they may take to stop.
 pub const STOP: Duration = Duration::from_secs(120);
+/// As often as the pod may fail before it is given up.
+const TRIES: u32 = 10;
 /// As long as what is to start may stand still.
 const QUEUED_AGAIN: Duration = Duration::from_secs(10);
 
@@ -142,14 +144,21 @@ impl Workload {
         let started = Instant::now();
         let mut queued = started;
         let limit = START_LIMIT;
+        let mut before = None;
         while started.elapsed() < limit {
             let found = self.look(host, account)?;
+            let restarts = found.units.get(POD).map_or(0, |pod| pod.restarts);
+            let tries = restarts.saturating_sub(*before.get_or_insert(restarts));
             let stopped = Self::stopped(&found.units);
             let here = self.containers.iter().all(|(name, _)| {
                 found.containers.iter().any(|c| c.names.contains(name) && c.state == "running")
             });
             if here && self.outdated(&found) == (false, Vec::new()) && stopped.is_empty() {
                 return Ok(());
+            }
+            // One that systemd has tried so often, as with a port that somebody else has, does not come.
+            if tries >= TRIES {
+                break;
             }
             // A start that failed with the one of the pod is forgotten by the manager. One that is queued
             // still is not begun anew.
@@ -170,7 +179,7 @@ impl Workload {
             name,
             format!(
                 "it does not run after {} s; its last lines: {}",
-                limit.as_secs(),
+                started.elapsed().as_secs(),
                 host.container_log(account, name, 10).trim()
             ),
         )

@@ -1,6 +1,7 @@
 //! The image: from a registry, pinned by digest, and from archives of every kind.
 
 use crate::lab::{DOMAIN, Host, image};
+use crate::sweeps::is_full;
 
 const REPOSITORY: &str = "localhost:5000/goauthentik/server";
 /// Of `lab-password`, as htpasswd writes it.
@@ -125,7 +126,9 @@ fn an_image_is_pulled_pinned_and_replaced_by_the_next_patch() {
     let pinned = host.sh("grep -h ^Image= /etc/containers/systemd/users/*/*.container | sort -u");
     assert_eq!(pinned.trim(), format!("Image={REPOSITORY}:2026.8.3@{}", digest.trim()));
 
-    mirror_and_proxy(&host, &from);
+    if is_full() {
+        mirror_and_proxy(&host, &from);
+    }
 
     // What cannot be had is found before anything is stopped.
     let running = || host.podman("ps --no-trunc --format '{{.ID}} {{.StartedAt}}'").exits(0).out;

@@ -45,6 +45,9 @@ const SOCKET: &str = "/run/valkey/valkey.sock";
 
 #[test]
 fn valkey_by_its_socket_for_2025_8() {
+    if !wanted("Valkey by its socket") {
+        return;
+    }
     let host = Host::boot("full");
     let shipped = host.sh("cat /etc/valkey/valkey.conf | sha256sum");
     host.install_version("2025.8.6", &[]).exits(0).says("upstream does not mend authentik 2025.8");
@@ -181,6 +184,9 @@ fn a_valkey_without_a_port_is_used_by_its_socket() {
 
 #[test]
 fn a_valkey_that_does_not_take_it_is_as_before() {
+    if !wanted("a Valkey that does not take it") {
+        return;
+    }
     let host = Host::boot("full");
     // Somebody else's drop-in has the last word.
     host.sh("mkdir /etc/systemd/system/valkey-server.service.d

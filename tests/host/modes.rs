@@ -1,6 +1,7 @@
 //! Both user namespace modes, with and without a password for the database, and the way between.
 
 use crate::lab::Host;
+use crate::sweeps::wanted;
 
 const KEEP_ID: [&str; 4] = ["--user-namespace", "keep-id", "--database-auth", "peer"];
 
@@ -30,6 +31,9 @@ fn no_password_anywhere(host: &Host) {
 
 #[test]
 fn a_fresh_host_without_any_database_password() {
+    if !wanted("a host without a database password") {
+        return;
+    }
     let host = Host::boot("full");
     host.install(&KEEP_ID).exits(0);
     no_password_anywhere(&host);

@@ -119,6 +119,9 @@ fn settings_that_were_there_give_way_to_the_backups() {
 /// What runs no more comes back; and of a folder that several hosts share each takes only its own away.
 #[test]
 fn a_folder_of_several_hosts() {
+    if !wanted("a folder of several hosts") {
+        return;
+    }
     let host = Host::installed();
     let name = id(&create(&host, &[]).exits(0));
     host.sql("CREATE TABLE later AS SELECT 1 AS one");

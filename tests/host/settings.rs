@@ -1,6 +1,7 @@
 //! Every setting does what it says, and what cannot be right is refused before anything is touched.
 
 use crate::lab::{DOMAIN, Host, assert_same};
+use crate::sweeps::wanted;
 
 /// Printable characters that shells, units, URLs and SQL each read in their own way.
 const ODD: &str = r#"a'b"c%d$e#f\g@h:i/j k&l+m{n}o;p|q*r?s~t`u<v>w(x)=y,z!^%41"#;
@@ -192,6 +193,9 @@ fn service_and_proxy_can_be_left_to_others() {
 /// What was put into a Caddy that somebody else looks after from now on is taken out of it again.
 #[test]
 fn a_site_is_withdrawn_and_comes_back() {
+    if !wanted("a site that is withdrawn") {
+        return;
+    }
     let host = Host::boot("full");
     let caddyfile = || host.sh("cat /etc/caddy/Caddyfile; ls /etc/caddy");
     let before = caddyfile();
@@ -238,6 +242,9 @@ fn what_is_settled_is_not_left_behind() {
 
 #[test]
 fn a_stopped_service_stays_stopped_and_starts_again() {
+    if !wanted("a stopped service") {
+        return;
+    }
     let host = Host::installed();
     host.tool(&[
         "install",
