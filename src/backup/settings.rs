@@ -27,26 +27,35 @@ impl Chosen<'_> {
     /// # Errors
     /// If the archive is broken.
     pub fn config(&self) -> Result<BTreeMap<String, Secret>> {
-        let text = |(row, bytes): (&FileRow, Vec<u8>)| {
-            let name = match (row.path.strip_prefix("etc/"), row.tree() == TREE) {
-                // There are none in etc then that count.
-                (_, true) => INSTALL_TOML,
-                (Some(INSTALL_TOML), _) if self.holds(TREE) => return None,
-                (Some(name), _) => name,
-                (None, _) => return None,
-            };
-            let wanted = name == INSTALL_TOML || name.starts_with("secrets/");
-            let text = String::from_utf8(bytes).ok().filter(|_| wanted)?;
-            Some((name.to_owned(), Secret::new(text)))
-        };
-        Ok(self.settings_files()?.into_iter().filter_map(text).collect())
+        let mut files = self.settings_files()?;
+        let mut texts = BTreeMap::new();
+        let rows = self.manifest.files.iter().filter(|row| row.kind == RowKind::File);
+        for (name, row) in rows.filter_map(|row| Some((self.name_of(row)?, row))) {
+            let bytes = files.remove(row.path.as_str());
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
+                super::damaged("config.tar", format!("{name} is no file of settings"))
+            })?;
+            texts.insert(name.to_owned(), Secret::new(text));
+        }
+        Ok(texts)
+    }
+
+    // What it is called among the settings and secrets, if it is one of them.
+    fn name_of<'r>(&self, row: &'r FileRow) -> Option<&'r str> {
+        // Where they have a tree of their own, there are none in etc that count.
+        if row.tree() == TREE {
+            return Some(INSTALL_TOML);
+        }
+        let name = row.path.strip_prefix("etc/")?;
+        let settings = name == INSTALL_TOML && !self.holds(TREE);
+        (settings || name.starts_with("secrets/")).then_some(name)
     }
 
     /// Puts back what the administrator has put among the settings and nothing makes anew, where nothing of
     /// that name is; and says what could not be put back as it was.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the archive is broken, or what is there cannot be looked at.
     pub fn complete_settings(
         &self,
         host: &Writer<'_>,
@@ -54,11 +63,7 @@ impl Chosen<'_> {
         maps: &Maps,
     ) -> Result<Vec<String>> {
         let mut warnings = Vec::new();
-        let files: BTreeMap<&str, Vec<u8>> = self
-            .settings_files()?
-            .into_iter()
-            .map(|(row, bytes)| (row.path.as_str(), bytes))
-            .collect();
+        let files = self.settings_files()?;
         let mut rows: Vec<&FileRow> = self.manifest.files.iter().collect();
         // Folders before what is in them.
         rows.sort_by_key(|row| &row.path);
@@ -72,13 +77,18 @@ impl Chosen<'_> {
             let (uid, gid) = (maps.users.id(row.owner), maps.groups.id(row.group));
             let mode = row.bits() & !LENDS;
             let perms = Perms { uid: uid.unwrap_or(0), gid: gid.unwrap_or(0), mode };
-            match (row.kind, files.get(row.path.as_str())) {
-                (RowKind::Folder, _) => host.create_dir(&path, perms)?,
-                (RowKind::File, Some(bytes)) => host.put(&path, bytes, perms, Put::New)?,
+            let made = match (row.kind, files.get(row.path.as_str())) {
+                (RowKind::Folder, _) => host.create_dir(&path, perms),
+                (RowKind::File, Some(bytes)) => host.put(&path, bytes, perms, Put::New),
                 (RowKind::File | RowKind::Link, _) => {
                     warnings.push(format!("{}: it is in config.tar, and not here", path.display()));
                     continue;
                 }
+            };
+            // A folder that others can write in is none of root's ways: authentik needs nothing of it.
+            if let Err(failure) = made {
+                warnings.push(failure.to_string());
+                continue;
             }
             if uid.is_none() || gid.is_none() {
                 warnings
@@ -96,13 +106,13 @@ impl Chosen<'_> {
         })
     }
 
-    // Small files of the folders that hold settings.
-    fn settings_files(&self) -> Result<Vec<(&FileRow, Vec<u8>)>> {
+    // Small files of the folders that hold settings, by their paths in the archive.
+    fn settings_files(&self) -> Result<BTreeMap<&str, Vec<u8>>> {
         let (mut source, part) = self.open("config.tar")?;
         let broken = |error: io::Error| super::damaged("config.tar", error.to_string());
         let rows: BTreeMap<&str, &FileRow> =
             self.manifest.files.iter().map(|row| (row.path.as_str(), row)).collect();
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         let mut archive = tar::Archive::new(&mut source);
         for entry in archive.entries().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
@@ -116,7 +126,7 @@ impl Chosen<'_> {
             }
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(broken)?;
-            found.push((*row, bytes));
+            found.insert(row.path.as_str(), bytes);
         }
         source.end_as(part, |_| Ok(())).map(|()| found)
     }

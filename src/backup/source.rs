@@ -3,6 +3,7 @@
 use super::manifest::{Authentik, Postgresql};
 use super::owner::Maps;
 use super::pack::Listed;
+use super::settings::{INSTALL_TOML, TREE};
 use crate::error::{Exit, Failure, Result};
 use crate::facts;
 use crate::host::Reader;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Names of the trees of each archive.
 pub(super) const DATA: &[&str] = &["data", "media", "templates", "certs", "blueprints"];
-const CONFIG: &[&str] = &["etc", "settings", "units", "boot", "site", "ledger"];
+const CONFIG: &[&str] = &["etc", TREE, "units", "boot", "site", "ledger"];
 
 /// The names of the trees that an archive holds.
 pub(super) fn trees(start: &str) -> &'static [&'static str] {
@@ -107,7 +108,7 @@ impl Installation {
         let mut listed: Vec<Listed> =
             listed.filter_map(Result::transpose).collect::<Result<_>>()?;
         if let Some(place) = elsewhere(settings) {
-            listed.extend(Listed::of_file(host, "settings", place)?);
+            listed.extend(Listed::of_file(host, TREE, place)?);
         }
         Ok(listed)
     }
@@ -116,7 +117,7 @@ impl Installation {
 /// Folder and name of the settings, where they are not among those that `etc` holds.
 pub(super) fn elsewhere(settings: &Settings) -> Option<(&Path, &OsStr)> {
     let path = &settings.paths.settings;
-    let usual = *path == settings.paths.etc.join("install.toml");
+    let usual = *path == settings.paths.etc.join(INSTALL_TOML);
     path.parent().zip(path.file_name()).filter(|_| !usual)
 }
 

@@ -26,6 +26,9 @@ wrong = {
 if kind in wrong:
     wrong[kind]()
 else:
+    # Into which archive, and whose trees it has.
+    part, trees, body = "data.tar.zst", ("data",), b"x"
+    if kind == "binary": part, trees, body = "config.tar.zst", ("etc", "units", "boot", "site", "ledger"), b"\xff"
     member = tarfile.TarInfo("data/evil")
     row = {"path": "data/evil", "kind": "file", "owner": "root", "group": "root", "mode": "0644", "modified": [0, 0]}
     if kind == "dots": member.name = "data/../../../../../etc/evil"; member.size = 1
@@ -35,21 +38,24 @@ else:
     if kind == "hard": member.type = tarfile.LNKTYPE; member.linkname = "data/media"
     if kind == "tree": member.name = "home/evil"; member.size = 1
     if kind == "setuid": member.size = 1; row.update(mode="4755", bytes=1, sha256=sha(b"x"))
+    if kind == "binary":
+        member.name = "etc/secrets/secret_key"; member.size = 1
+        row.update(path=member.name, bytes=1, sha256=sha(body))
     if kind == "link":
         member.type = tarfile.SYMTYPE; member.linkname = "/etc"
         row.update(kind="link", target="/etc")
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        tar.addfile(member, io.BytesIO(b"x") if member.size else None)
+        tar.addfile(member, io.BytesIO(body) if member.size else None)
     raw = out.getvalue()
-    part = subprocess.run(["zstd", "-cq"], input=raw, check=True, capture_output=True).stdout
-    open(folder + "/data.tar.zst", "wb").write(part)
+    packed = subprocess.run(["zstd", "-cq"], input=raw, check=True, capture_output=True).stdout
+    open(folder + "/" + part, "wb").write(packed)
     for p in m["parts"]:
-        if p["name"] == "data.tar.zst":
-            p["stored"] = {"bytes": len(part), "sha256": sha(part)}
+        if p["name"] == part:
+            p["stored"] = {"bytes": len(packed), "sha256": sha(packed)}
             p["holds"] = {"bytes": len(raw), "sha256": sha(raw)}
-    m["files"] = [f for f in m["files"] if not f["path"].startswith("data/")]
-    if kind in ("link", "setuid"):
+    m["files"] = [f for f in m["files"] if not f["path"].startswith(tuple(t + "/" for t in trees))]
+    if kind in ("link", "setuid", "binary"):
         m["files"].append(row)
 open(folder + "/manifest.json", "wb").write(json.dumps(m).encode())
 lines = []
@@ -115,6 +121,7 @@ fn what_does_not_fit_is_refused_before_anything_is_touched() {
         ("link", 8, "leads out"),
         ("tree", 8, "leads out"),
         ("setuid", 8, "setuid"),
+        ("binary", 8, "secrets/secret_key is no file of settings"),
         ("sum", 8, "its content is not what the manifest says"),
         // What this host has not.
         ("major", 3, "it is of PostgreSQL 99"),
