@@ -35,26 +35,7 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
         None => Reach::Service,
         Some(typed) => confirmed(host, args, typed, settings.domain.as_str())?,
     };
-    let mut leftovers = Journal::laid_out(host)?;
-    leftovers.push(check::SCRATCH.to_owned());
-    let claims = Ledger::read(host)?.claims();
-    let dir = settings.backup.dir.path();
-    let (own, others) = match reach {
-        Reach::All => shelf::own_and_others(host, dir, settings.domain.as_str())?,
-        Reach::Service => Default::default(),
-    };
-    // A folder that was there before stays as it is.
-    let shared = others > 0 && claims.contains(&Directory::id_of(dir));
-    let removal = Removal { claims, reach, leftovers, shared };
-    if shared {
-        let text = format!(
-            "of the backups in {} those of {} go ({}), and those of others stay ({others})",
-            dir.display(),
-            settings.domain,
-            own.len(),
-        );
-        world.told.emit(&Event::note(text));
-    }
+    let (removal, own) = removal(world, &settings, reach)?;
     if args.dry_run {
         let plan = planned(host, &settings, &removal)?;
         world.output.result(&human::plan(&plan, args.diff));
@@ -77,7 +58,8 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
         Journal::sweep(&writer, &server)?;
         check::sweep(&writer, &server)?;
     }
-    if shared {
+    if removal.shared {
+        let dir = settings.backup.dir.path();
         own.iter().try_for_each(|id| shelf::discard(&writer, dir, id))?;
         shelf::discard_partials(&writer, dir)?;
     }
@@ -91,6 +73,31 @@ pub fn run(world: &World<'_>, args: &Uninstall) -> Result<Exit> {
     tracing::info!(changes = done.changes.len(), "uninstalled authentik");
     world.output.result(&ended(host, &settings, reach, done.changes.len())?);
     Ok(Exit::Done)
+}
+
+// What is to go; and the names of the backups of this installation, where others have some beside them.
+fn removal(world: &World<'_>, settings: &Settings, reach: Reach) -> Result<(Removal, Vec<String>)> {
+    let host = &world.host;
+    let mut leftovers = Journal::laid_out(host)?;
+    leftovers.push(check::SCRATCH.to_owned());
+    let claims = Ledger::read(host)?.claims();
+    let dir = settings.backup.dir.path();
+    let (own, others) = match reach {
+        Reach::All => shelf::own_and_others(host, dir, settings.domain.as_str())?,
+        Reach::Service => Default::default(),
+    };
+    // A folder that was there before stays as it is.
+    let shared = others > 0 && claims.contains(&Directory::id_of(dir));
+    if shared {
+        let text = format!(
+            "of the backups in {} those of {} go ({}), and those of others stay ({others})",
+            dir.display(),
+            settings.domain,
+            own.len(),
+        );
+        world.told.emit(&Event::note(text));
+    }
+    Ok((Removal { claims, reach, leftovers, shared }, own))
 }
 
 fn planned(host: &Reader, settings: &Settings, removal: &Removal) -> Result<Plan> {
